@@ -1,0 +1,362 @@
+//! The stop: requests, waves of signals, deadlines (rules 4 to 8 and 12 of docs/stop-plan.md).
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use super::{Action, Broadcast, Lifecycle, Phase, Purpose, Repeat, Whom};
+use crate::plan::{self, Order, Rule};
+use crate::process::{End, Identity, Pid, Process, Received, Sender, Snapshot};
+use crate::report::Note;
+use crate::signal::Signal;
+
+/// Rule 5: how long the rest is left alone after the last one in charge has gone: wrappers usually end by themselves then.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How often the tree is read again while those in charge cannot be watched, and after the rest was told while some of it
+/// is still ending: what was forked meanwhile must be told too.
+const REREAD: Duration = Duration::from_millis(100);
+/// Rule 6: the last call comes a tenth of the grace before its end, but not earlier than this.
+const LAST_CALL: Duration = Duration::from_secs(2);
+/// Rule 12: the grace for what the main process leaves behind where the given one is endless.
+const ENDLESS_REST: Duration = Duration::from_secs(10);
+/// How long what does not die of SIGKILL is waited for.
+const GIVE_UP: Duration = Duration::from_secs(2);
+/// The first and the longest time between two rounds of SIGKILL.
+const KILL_ROUNDS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
+
+/// A stop under way.
+#[derive(Debug)]
+pub(super) struct Stop {
+    /// When it began.
+    pub(super) asked_at: Duration,
+    /// Somebody asked for it; else the main process ended by itself.
+    pub(super) was_asked: bool,
+    signal: Signal,
+    translate: bool,
+    broadcast: bool,
+    pub(super) kill_at: Option<Duration>,
+    pub(super) last_call_at: Option<Duration>,
+    pub(super) rest_at: Option<Duration>,
+    pub(super) reread_at: Option<Duration>,
+    pub(super) kill_again_at: Option<Duration>,
+    pub(super) give_up_at: Option<Duration>,
+    kill_round: Duration,
+    /// Whom SIGKILL or SIGSTOP was sent to: whoever else turns up was forked meanwhile.
+    met: Vec<Identity>,
+    /// What the last round of SIGKILL found.
+    survivors: Option<Note>,
+    /// Not everybody in charge can be watched.
+    blind: bool,
+    pre_stop: Option<Pid>,
+    drain_until: Duration,
+}
+
+impl Stop {
+    fn new(now: Duration, signal: Signal, translate: bool, grace: Option<Duration>) -> Self {
+        let kill_at = grace.map(|grace| now.saturating_add(grace));
+        let last_call_at = grace.zip(kill_at).map(|(grace, at)| at.saturating_sub((grace / 10).min(LAST_CALL)));
+        Self {
+            asked_at: now,
+            was_asked: false,
+            signal,
+            translate,
+            broadcast: false,
+            kill_at,
+            last_call_at,
+            rest_at: None,
+            reread_at: None,
+            kill_again_at: None,
+            give_up_at: None,
+            kill_round: KILL_ROUNDS.0,
+            met: Vec::new(),
+            survivors: None,
+            blind: false,
+            pre_stop: None,
+            drain_until: now,
+        }
+    }
+}
+
+impl Lifecycle {
+    /// Somebody asks for a stop. `mapped`: the signal that `--map` makes of the received one.
+    pub(super) fn on_request(
+        &mut self,
+        received: Received,
+        mapped: Option<Signal>,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        match self.phase {
+            Phase::Running => return self.begin(received, mapped, now, actions),
+            Phase::Draining { .. } | Phase::Stopping | Phase::Sweeping => {}
+            Phase::Killing | Phase::Done => return,
+        }
+        if let Some(stop) = &mut self.stop {
+            stop.was_asked = true;
+            let left = stop.kill_at.map(|at| at.saturating_sub(now));
+            actions.push(Action::Tell(Note::Repeated { received, left }));
+        }
+        match (self.policy.repeat, self.phase) {
+            (Repeat::Kill, _) => self.begin_kill(now),
+            (Repeat::Ignore | Repeat::Forward, Phase::Draining { .. }) => self.end_drain(),
+            (Repeat::Forward, _) => actions.push(Action::Deliver(self.in_charge.clone(), received.value)),
+            (Repeat::Ignore, _) => {}
+        }
+    }
+
+    fn begin(&mut self, received: Received, mapped: Option<Signal>, now: Duration, actions: &mut Vec<Action>) {
+        let policy = &self.policy;
+        let means_stop = policy.interrupt_is_stop && received.signal == Signal::INT;
+        let natural = if means_stop { Signal::TERM } else { received.signal };
+        let fixed = policy.signal.or(mapped);
+        let mut stop = Stop::new(now, fixed.unwrap_or(natural), fixed.is_none(), policy.grace);
+        stop.was_asked = true;
+        let broadcast = match policy.broadcast {
+            Broadcast::Never => false,
+            Broadcast::Always => true,
+            Broadcast::FromInit => received.sender != Sender::Kernel && sent_by_init(received.sender),
+        };
+        stop.broadcast = broadcast && received.signal == Signal::TERM;
+        actions.push(Action::Tell(Note::Asked { received, grace: policy.grace }));
+        // The app always gets its signal, and half of the time.
+        let latest = policy.grace.map(|grace| now.saturating_add(grace / 2));
+        stop.drain_until = now.saturating_add(policy.drain).min(latest.unwrap_or(Duration::MAX));
+        let until = if policy.pre_stop { latest.unwrap_or(Duration::MAX) } else { stop.drain_until };
+        self.stop = Some(stop);
+        if policy.grace == Some(Duration::ZERO) {
+            return self.begin_kill(now);
+        }
+        if policy.pre_stop {
+            actions.push(Action::StartPreStop);
+        } else if policy.drain.is_zero() {
+            return self.end_drain();
+        }
+        self.phase = Phase::Draining { until };
+    }
+
+    fn end_drain(&mut self) {
+        self.phase = Phase::Stopping;
+        self.want(Purpose::First);
+    }
+
+    pub(super) fn on_pre_stop(&mut self, pid: Option<Pid>) {
+        if let Some(stop) = &mut self.stop {
+            stop.pre_stop = pid;
+        }
+        if pid.is_none() {
+            self.pre_stop_is_over();
+        }
+    }
+
+    fn pre_stop_is_over(&mut self) {
+        let drain_until = self.stop.as_ref().map_or(Duration::ZERO, |stop| stop.drain_until);
+        if let Phase::Draining { until } = &mut self.phase {
+            *until = drain_until;
+        }
+    }
+
+    /// A process ended; how is known of our children only.
+    pub(super) fn on_end(&mut self, pid: Pid, end: Option<End>, now: Duration, actions: &mut Vec<Action>) {
+        let is_pre_stop = self.stop.as_ref().is_some_and(|stop| stop.pre_stop == Some(pid));
+        match end {
+            Some(end) if pid == self.setting.main => self.on_main_end(end, now, actions),
+            Some(end) if is_pre_stop => {
+                actions.push(Action::Tell(Note::PreStopEnded(end)));
+                self.pre_stop_is_over();
+            }
+            Some(end) => actions.push(Action::Tell(Note::Reaped(pid, end))),
+            None => {}
+        }
+        let before = self.in_charge.len();
+        self.in_charge.retain(|order| order.identity.pid != pid);
+        let left = self.in_charge.len() < before;
+        match self.phase {
+            Phase::Stopping | Phase::Sweeping if left => self.want(Purpose::Orphans),
+            Phase::Sweeping if self.in_charge.is_empty() => {
+                if let Some(stop) = &mut self.stop {
+                    stop.rest_at.get_or_insert(now.saturating_add(REREAD));
+                }
+            }
+            Phase::Running | Phase::Draining { .. } | Phase::Stopping | Phase::Sweeping | Phase::Killing | Phase::Done => {}
+        }
+    }
+
+    fn on_main_end(&mut self, end: End, now: Duration, actions: &mut Vec<Action>) {
+        self.main_end = Some(end);
+        let after = self.stop.as_ref().map(|stop| now.saturating_sub(stop.asked_at));
+        actions.push(Action::Tell(Note::MainEnded { pid: self.setting.main, end, after }));
+        match self.phase {
+            // Rule 12.
+            Phase::Running => {
+                let grace = self.policy.grace.unwrap_or(ENDLESS_REST);
+                let signal = self.policy.signal;
+                self.stop = Some(Stop::new(now, signal.unwrap_or(Signal::TERM), signal.is_none(), Some(grace)));
+            }
+            Phase::Draining { .. } => {}
+            Phase::Stopping | Phase::Sweeping | Phase::Killing | Phase::Done => return,
+        }
+        self.phase = Phase::Sweeping;
+        self.want(Purpose::Rest);
+    }
+
+    /// What is due by the clock.
+    pub(super) fn pass_time(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let Some(stop) = &mut self.stop else { return };
+        let due = |at: &mut Option<Duration>| at.take_if(|at| *at <= now).is_some();
+        match self.phase {
+            Phase::Running | Phase::Done => {}
+            Phase::Killing => {
+                if due(&mut stop.give_up_at) {
+                    let survivors = stop.survivors.take();
+                    actions.push(Action::Tell(survivors.unwrap_or(Note::GaveUp(Vec::new()))));
+                    self.finish(now, actions);
+                } else if due(&mut stop.kill_again_at) {
+                    self.want(Purpose::Kill);
+                }
+            }
+            Phase::Draining { .. } | Phase::Stopping | Phase::Sweeping if due(&mut stop.kill_at) => self.begin_kill(now),
+            Phase::Draining { until } if until <= now => self.end_drain(),
+            Phase::Draining { .. } => {}
+            Phase::Stopping | Phase::Sweeping => {
+                let (rest, reread) = (due(&mut stop.rest_at), due(&mut stop.reread_at));
+                let last_call = due(&mut stop.last_call_at);
+                if rest {
+                    self.phase = Phase::Sweeping;
+                    self.want(Purpose::Rest);
+                }
+                if reread {
+                    self.want(Purpose::Orphans);
+                }
+                if last_call {
+                    self.want(Purpose::LastCall);
+                }
+            }
+        }
+    }
+
+    /// Carries out the next part of the plan.
+    pub(super) fn next_wave(&mut self, purpose: Purpose, snapshot: &Snapshot, now: Duration, actions: &mut Vec<Action>) {
+        let Some(stop) = &self.stop else { return };
+        if !matches!(self.phase, Phase::Stopping | Phase::Sweeping) {
+            return;
+        }
+        if self.history.branches.is_empty() {
+            let ours = |process: &&Process| process.parent == self.setting.init;
+            self.history.branches = snapshot.processes().iter().filter(ours).map(|process| process.identity).collect();
+        }
+        self.in_charge.retain(|order| snapshot.has(order.identity));
+        let request = self.request(snapshot, stop.signal, stop.translate, stop.broadcast, &self.history);
+        let plan = match (purpose, self.policy.to) {
+            (Purpose::First, Whom::Auto) => plan::first(&request),
+            (Purpose::First, Whom::Main) => plan::main_only(&request),
+            (Purpose::First, Whom::Group) => plan::asked_group(&request),
+            (Purpose::First, Whom::All) => plan::everybody(&request),
+            (Purpose::Orphans, _) => plan::orphans(&request),
+            (Purpose::Rest, _) => plan::rest(&request),
+            (Purpose::LastCall, _) => plan::last_call(&request),
+            (Purpose::Forward(_) | Purpose::Kill, _) => return,
+        };
+        let left_behind = purpose == Purpose::Rest && !stop.was_asked && self.history.told.is_empty();
+        if let Some(end) = self.main_end.filter(|_| left_behind && !plan.orders.is_empty()) {
+            actions.push(Action::Tell(Note::LeftBehind(end)));
+        }
+        if !plan.orders.is_empty() {
+            actions.push(Action::Tell(Note::sent(snapshot, &plan.orders, None)));
+            actions.push(Action::Tell(Note::tree(snapshot, &plan)));
+        }
+        self.history.remember(&plan);
+        let before = self.in_charge.len();
+        self.in_charge.extend(plan.orders.iter().filter(|order| order.in_charge));
+        let news = self.in_charge.len() > before;
+        self.deliver(plan, None, actions);
+        self.after_wave(purpose, news, now, actions);
+    }
+
+    fn after_wave(&mut self, purpose: Purpose, news: bool, now: Duration, actions: &mut Vec<Action>) {
+        let Some(stop) = &mut self.stop else { return };
+        if news {
+            stop.rest_at = None;
+            actions.push(Action::Watch(self.in_charge.iter().map(|order| order.identity).collect()));
+        } else if !self.in_charge.is_empty() {
+            stop.reread_at = stop.blind.then(|| now.saturating_add(REREAD));
+        } else if purpose == Purpose::First {
+            self.phase = Phase::Sweeping;
+        } else if purpose == Purpose::Orphans {
+            stop.rest_at.get_or_insert(now.saturating_add(PAUSE));
+        }
+    }
+
+    /// The answer to `Action::Watch`.
+    pub(super) fn on_watching(&mut self, all: bool, now: Duration) {
+        if let Some(stop) = &mut self.stop {
+            stop.blind = !all;
+            stop.reread_at = stop.blind.then(|| now.saturating_add(REREAD));
+        }
+    }
+
+    /// Rule 13: without /proc the group is told, as any init would.
+    pub(super) fn next_blind_wave(&mut self, purpose: Purpose, actions: &mut Vec<Action>) {
+        let Some(stop) = &self.stop else { return };
+        if !matches!(self.phase, Phase::Stopping | Phase::Sweeping) {
+            return;
+        }
+        let everybody = self.setting.is_pid_1() && purpose != Purpose::First;
+        let to = if everybody { Action::DeliverToAll } else { Action::DeliverToGroup };
+        match purpose {
+            Purpose::First => self.phase = Phase::Sweeping,
+            // Once is enough for the rest; the last call may repeat it.
+            Purpose::Rest if stop.blind => return,
+            Purpose::Rest | Purpose::LastCall => {}
+            Purpose::Orphans | Purpose::Forward(_) | Purpose::Kill => return,
+        }
+        actions.push(to(stop.signal));
+        actions.push(to(Signal::CONT));
+        actions.push(Action::Tell(Note::SentBlindly(stop.signal)));
+        if let Some(stop) = &mut self.stop {
+            stop.blind = true;
+        }
+    }
+
+    /// Rule 7.
+    fn begin_kill(&mut self, now: Duration) {
+        self.phase = Phase::Killing;
+        self.in_charge.clear();
+        if let Some(stop) = &mut self.stop {
+            stop.give_up_at = Some(now.saturating_add(GIVE_UP));
+        }
+        self.want(Purpose::Kill);
+    }
+
+    /// One round of SIGKILL.
+    pub(super) fn kill(&mut self, snapshot: Option<&Snapshot>, now: Duration, actions: &mut Vec<Action>) {
+        let Some(stop) = &mut self.stop else { return };
+        let left = snapshot.map(Snapshot::processes).unwrap_or_default();
+        let news: Vec<Identity> = left.iter().map(|p| p.identity).filter(|id| !stop.met.contains(id)).collect();
+        let first = stop.kill_round == KILL_ROUNDS.0;
+        if first {
+            let after = now.saturating_sub(stop.asked_at);
+            actions.push(Action::Tell(Note::killing(left, after, self.policy.grace)));
+        }
+        if self.setting.is_pid_1() {
+            actions.push(Action::DeliverToAll(Signal::KILL));
+        } else if snapshot.is_none() {
+            actions.push(Action::DeliverToGroup(Signal::KILL));
+        } else {
+            // Processes that were not there a moment ago: something forks as fast as it is killed. Stop what turns up until
+            // no new one does, then kill them all.
+            let forks = !first && !news.is_empty();
+            let signal = if forks { Signal::STOP } else { Signal::KILL };
+            let hit = left.iter().map(|process| process.identity).filter(|id| !forks || news.contains(id));
+            let order = |identity| Order { identity, signal, rule: Rule::Deadline, in_charge: false, resume: false, withheld: false };
+            actions.push(Action::Deliver(hit.map(order).collect(), None));
+        }
+        stop.survivors = Some(Note::gave_up(left));
+        stop.met.extend(news);
+        stop.kill_round = (stop.kill_round * 2).min(KILL_ROUNDS.1);
+        stop.kill_again_at = Some(now.saturating_add(stop.kill_round));
+    }
+}
+
+/// Rule 16: the platform's own PID 1, or somebody outside this PID namespace.
+fn sent_by_init(sender: Sender) -> bool {
+    matches!(sender, Sender::Outside | Sender::Process(Pid(1)))
+}

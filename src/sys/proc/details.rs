@@ -1,0 +1,151 @@
+//! What a process is and what it waits for: read for our own processes only, and only where the core wants it.
+
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use super::Buffer;
+use crate::process::{Dispositions, Pid, Process, Snapshot, Waiting, base_name};
+use crate::signal::SignalSet;
+
+/// Fills in the details of a snapshot.
+pub(super) fn fill(snapshot: &mut Snapshot, readable: bool) {
+    let mut buffer = Buffer::new();
+    for process in snapshot.processes_mut() {
+        if readable {
+            fill_signals(process, &mut buffer);
+        }
+        let pid = process.pid();
+        as_owner_of(process, &mut buffer, |buffer, process| {
+            process.executable = executable(pid);
+            if process.wants_waiting() {
+                process.waiting = Some(waiting(pid, buffer));
+            }
+        });
+        if process.wants_arguments() {
+            process.arguments = buffer.read(pid, "cmdline").unwrap_or_default().into();
+        }
+    }
+    // The children of those that wait: whether one is what its parent waits for.
+    let waiting: Vec<Pid> = snapshot
+        .processes()
+        .iter()
+        .filter(|process| matches!(process.waiting, Some(Waiting::Child(_) | Waiting::Pipes(_))))
+        .map(Process::pid)
+        .collect();
+    for process in snapshot.processes_mut() {
+        if waiting.binary_search(&process.parent).is_ok() {
+            let pid = process.pid();
+            process.arguments = buffer.read(pid, "cmdline").unwrap_or_default().into();
+            as_owner_of(process, &mut buffer, |_, process| {
+                process.outputs = [1, 2].iter().filter_map(|number| pipe(pid, &number.to_string())).collect();
+            });
+        }
+    }
+}
+
+/// stat(5) has the masks of the main thread, and only signals 1 to 31: status has them all.
+fn fill_signals(process: &mut Process, buffer: &mut Buffer) {
+    let Some(status) = buffer.read(process.pid(), "status") else { return };
+    let set = |name: &str| line_of(status, name).and_then(|text| u64::from_str_radix(text, 16).ok()).map(SignalSet);
+    let (Some(blocked), Some(ignored), Some(caught)) = (set("SigBlk:"), set("SigIgn:"), set("SigCgt:")) else {
+        process.dispositions = None;
+        return;
+    };
+    let threads: u32 = line_of(status, "Threads:").and_then(|text| text.parse().ok()).unwrap_or(1);
+    let blocked = if blocked.0 != 0 && threads > 1 { blocked_everywhere(process.pid(), blocked, buffer) } else { blocked };
+    process.dispositions = Some(Dispositions { caught, ignored, blocked });
+}
+
+/// The signals that every thread blocks: one that does not would take the signal.
+fn blocked_everywhere(pid: Pid, mut blocked: SignalSet, buffer: &mut Buffer) -> SignalSet {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return blocked };
+    for thread in threads.flatten() {
+        let Some(number) = thread.file_name().to_str().and_then(|name| name.parse().ok()).map(Pid) else { continue };
+        let Some(status) = buffer.read(number, "status") else { continue };
+        let of_thread = line_of(status, "SigBlk:").and_then(|text| u64::from_str_radix(text, 16).ok());
+        blocked = SignalSet(blocked.0 & of_thread.unwrap_or(u64::MAX));
+    }
+    blocked
+}
+
+fn line_of<'a>(status: &'a [u8], name: &str) -> Option<&'a str> {
+    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name.as_bytes()))?;
+    std::str::from_utf8(line).ok().map(str::trim)
+}
+
+fn executable(pid: Pid) -> Option<Box<[u8]>> {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?.into_os_string().into_vec();
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(&path);
+    Some(base_name(path).into())
+}
+
+/// The inode of the pipe that is this descriptor.
+fn pipe(pid: Pid, number: &str) -> Option<u64> {
+    let target = fs::read_link(Path::new("/proc").join(pid.to_string()).join("fd").join(number)).ok()?;
+    target.to_str()?.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// /proc/PID/syscall: the number and the six arguments of the system call that the main thread is in.
+fn waiting(pid: Pid, buffer: &mut Buffer) -> Waiting {
+    const P_ALL: u64 = 0;
+    const P_PID: u64 = 1;
+    let Some(text) = buffer.read(pid, "syscall").and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
+        return Waiting::Unreadable;
+    };
+    let mut words = text.split_ascii_whitespace();
+    // `running` is no number, and -1 is blocked outside any call.
+    let Some(call) = words.next().and_then(|word| word.parse::<libc::c_long>().ok()) else { return Waiting::Other };
+    let mut argument = || words.next().and_then(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
+    let (first, second) = (argument().unwrap_or(0), argument().unwrap_or(0));
+    // The low half is the int that was passed.
+    let child = |value: u64| i32::try_from(value & 0xffff_ffff).ok().filter(|pid| *pid > 0).map(Pid);
+    match call {
+        libc::SYS_wait4 => Waiting::Child(child(first)),
+        libc::SYS_waitid if first == P_PID => Waiting::Child(child(second)),
+        libc::SYS_waitid if first == P_ALL => Waiting::Child(None),
+        libc::SYS_read => Waiting::Pipes(pipe(pid, &first.to_string()).into_iter().collect()),
+        libc::SYS_rt_sigtimedwait => Waiting::Signals,
+        call if is_poll(call) => Waiting::Pipes(all_pipes(pid)),
+        _ => Waiting::Other,
+    }
+}
+
+fn is_poll(call: libc::c_long) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if matches!(call, libc::SYS_poll | libc::SYS_select) {
+        return true;
+    }
+    matches!(call, libc::SYS_ppoll | libc::SYS_pselect6)
+}
+
+/// Which of its descriptors a process polls is in its memory, which is not ours to read: so all its pipes count.
+fn all_pipes(pid: Pid) -> Vec<u64> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| pipe(pid, entry.file_name().to_str()?)).collect()
+}
+
+/// Runs `read` under the process's own user and group id, if it is another's: without CAP_SYS_PTRACE, Docker's default, even
+/// root may look at another user's exe, fd and syscall only so (ptrace(2), "Ptrace access mode checking").
+fn as_owner_of(process: &mut Process, buffer: &mut Buffer, read: impl FnOnce(&mut Buffer, &mut Process)) {
+    let id = |status: &[u8], name: &str| -> Option<u32> {
+        // Real, effective, saved, file system.
+        line_of(status, name)?.split_ascii_whitespace().nth(3)?.parse().ok()
+    };
+    let ids = buffer.read(process.pid(), "status").and_then(|status| Some((id(status, "Uid:")?, id(status, "Gid:")?)));
+    let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let Some((user, group)) = ids.filter(|ids| *ids != own) else { return read(buffer, process) };
+    // The group first: the right to change it goes with the user id.
+    set_file_system_ids(user, group);
+    read(buffer, process);
+    set_file_system_ids(own.0, own.1);
+}
+
+fn set_file_system_ids(user: u32, group: u32) {
+    // SAFETY: these only change the ids that file accesses of this thread are judged by; they cannot fail in a way that matters:
+    // without the right to change them they stay as they were.
+    unsafe {
+        libc::setfsgid(group);
+        libc::setfsuid(user);
+    }
+}

@@ -1,0 +1,381 @@
+//! Jobs of an interactive shell: Ctrl+Z, `fg`, `bg`, `jobs`, background jobs, and an interactive shell as the command itself.
+
+use crate::pty::{self, App, CTRL_C, CTRL_Z, PROMPT, Terminal};
+use crate::support::Test;
+use crate::{Place, Under, named};
+
+pub(crate) fn tests() -> Vec<Test> {
+    named![with_control:
+        ctrl_z_stops_the_job_and_fg_revives_it_with_its_input,
+        ctrl_z_and_fg_work_many_times,
+        ctrl_z_and_fg_work_for_a_bash_script,
+        ctrl_z_and_fg_work_for_a_dash_script,
+        ctrl_z_and_fg_work_for_a_shell_as_the_command,
+        ctrl_z_and_fg_work_at_the_head_of_a_pipeline,
+        ctrl_z_and_fg_work_at_the_end_of_a_pipeline,
+        ctrl_z_and_fg_work_for_the_children_of_the_command,
+        ctrl_z_and_fg_work_for_one_in_the_other,
+        bg_lets_the_job_go_on_and_fg_gives_it_the_terminal_again,
+        a_background_job_that_reads_is_stopped_until_fg,
+        a_background_job_that_writes_is_stopped_where_the_terminal_says_so,
+        a_background_job_that_does_neither_goes_on,
+        a_command_that_suspends_itself_can_be_continued,
+        a_command_that_ignores_ctrl_z_goes_on,
+        a_command_stopped_by_sigstop_shows_as_stopped,
+        a_command_killed_while_it_is_stopped_ends_the_job,
+        kill_of_a_stopped_job_ends_it,
+        the_shell_has_the_terminal_again_after_a_normal_end,
+        the_shell_has_the_terminal_again_after_the_command_was_killed,
+        the_shell_has_the_terminal_again_when_something_was_left_behind,
+        a_line_editing_shell_works_as_before_after_a_job,
+        an_interactive_shell_as_the_command_has_job_control,
+        an_interactive_shell_as_the_command_can_suspend_itself,
+        an_interactive_shell_as_the_leader_of_the_session_has_job_control,
+        an_interactive_shell_as_pid_1_has_job_control,
+    ]
+}
+
+/// With a job at the prompt that was stopped: it is shown as stopped, `fg` revives it, it gets its input and Ctrl+C, and its end is the shell's.
+fn expect_stop_and_revival(terminal: &mut Terminal, app: &App) {
+    terminal.press(CTRL_Z);
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    // The shell knows of its own children only: below a script the command may still be on its way, and read what is typed next.
+    terminal.wait_until_stopped(app.pid);
+    let jobs = terminal.ask("jobs -l");
+    assert!(jobs.contains("Stopped") && !jobs.contains("signal"), "jobs: {jobs}\n{}", terminal.describe());
+    terminal.type_line("fg");
+    terminal.type_line("hello");
+    terminal.wait_for("read hello");
+    terminal.type_line("where");
+    terminal.wait_for("in the foreground");
+    terminal.press(CTRL_C);
+    terminal.wait_for_line("got INT");
+}
+
+fn expect_status(terminal: &mut Terminal, status: &str) {
+    terminal.wait_for(PROMPT);
+    assert_eq!(status, terminal.status(), "{}", terminal.describe());
+    assert_eq!("", terminal.ask("jobs"), "{}", terminal.describe());
+}
+
+fn ctrl_z_stops_the_job_and_fg_revives_it_with_its_input(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&under.wrap("app catch=INT,CONT input=stdin"));
+    let receiver = under.receiver(&app);
+    expect_stop_and_revival(&mut terminal, &app);
+    let counts = terminal.counts(receiver);
+    assert_eq!((1, 1), (counts["INT"], counts["CONT"]), "{}", terminal.describe());
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
+}
+
+fn ctrl_z_and_fg_work_many_times(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&under.wrap("app catch=INT input=stdin"));
+    for _ in 0..5 {
+        expect_stop_and_revival(&mut terminal, &app);
+    }
+    let receiver = under.receiver(&app);
+    assert_eq!(5, terminal.counts(receiver)["INT"], "{}", terminal.describe());
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
+}
+
+fn ctrl_z_and_fg_work_for_a_bash_script(under: Under) {
+    ctrl_z_and_fg_work_in(under, &format!("bash -c '{}; exit 9'", under.wrap("app catch=INT input=stdin")), "9");
+}
+
+fn ctrl_z_and_fg_work_for_a_dash_script(under: Under) {
+    // dash dies of a Ctrl+C that came while it waited.
+    ctrl_z_and_fg_work_in(under, &format!("dash -c '{}; exit 9'", under.wrap("app catch=INT input=stdin")), "130");
+}
+
+fn ctrl_z_and_fg_work_for_a_shell_as_the_command(under: Under) {
+    ctrl_z_and_fg_work_in(under, &under.wrap("bash -c 'app catch=INT input=stdin; exit 9'"), "9");
+}
+
+fn ctrl_z_and_fg_work_at_the_head_of_a_pipeline(under: Under) {
+    let command = under.wrap("app catch=INT input=/dev/tty log=/dev/tty");
+    ctrl_z_and_fg_work_in(under, &format!("{command} | app ignore=INT input=stdin > /dev/null"), "0");
+}
+
+fn ctrl_z_and_fg_work_at_the_end_of_a_pipeline(under: Under) {
+    ctrl_z_and_fg_work_in(
+        under,
+        &format!("sleep 1000 | {}", under.wrap("app catch=INT input=/dev/tty")),
+        "7",
+    );
+}
+
+fn ctrl_z_and_fg_work_for_the_children_of_the_command(under: Under) {
+    ctrl_z_and_fg_work_in(under, &under.wrap("app catch=INT input=stdin children=2"), "7");
+}
+
+fn ctrl_z_and_fg_work_for_one_in_the_other(under: Under) {
+    ctrl_z_and_fg_work_in(under, &under.wrap(&under.wrap("app catch=INT input=stdin")), "7");
+}
+
+fn ctrl_z_and_fg_work_in(under: Under, line: &str, status: &str) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(line);
+    expect_stop_and_revival(&mut terminal, &app);
+    let receiver = under.receiver(&app);
+    assert_eq!(1, terminal.counts(receiver)["INT"], "{}", terminal.describe());
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, status);
+}
+
+fn bg_lets_the_job_go_on_and_fg_gives_it_the_terminal_again(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&under.wrap("app catch=INT,CONT exit=INT:7"));
+    terminal.press(CTRL_Z);
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    terminal.type_line("bg");
+    terminal.wait_for_line("got CONT");
+    let receiver = under.receiver(&app);
+    assert_eq!(1, terminal.counts(receiver)["CONT"], "{}", terminal.describe());
+    terminal.wait_until_the_shell_answers();
+    terminal.type_line("fg");
+    terminal.wait_for_line("app catch");
+    terminal.wait_until("the job has the terminal", || terminal.foreground_group() == Some(app.group));
+    terminal.press(CTRL_C);
+    terminal.wait_for_line("cleaning up after INT");
+    expect_status(&mut terminal, "7");
+}
+
+fn a_background_job_that_reads_is_stopped_until_fg(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&format!("{} &", under.wrap("app catch=INT input=stdin")));
+    wait_until_the_job_is_stopped(&terminal, under, &app);
+    terminal.wait_until_the_shell_answers();
+    let jobs = terminal.ask("jobs -l");
+    assert!(jobs.contains("Stopped (tty input)"), "jobs: {jobs}\n{}", terminal.describe());
+    terminal.type_line("fg");
+    terminal.type_line("hello");
+    terminal.wait_for("read hello");
+    terminal.press(CTRL_C);
+    terminal.wait_for_line("got INT");
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
+}
+
+fn a_background_job_that_writes_is_stopped_where_the_terminal_says_so(under: Under) {
+    let mut terminal = Terminal::shell();
+    terminal.ask("stty tostop");
+    terminal.type_line(&format!("{} &", under.wrap("app catch=INT exit=INT:7")));
+    // It is stopped before its first line: the shell says so before a prompt.
+    while !terminal.ask("jobs -l").contains("Stopped (tty output)") {
+        assert!(terminal.is_in_time(), "{}", terminal.describe());
+    }
+    terminal.type_line("fg");
+    terminal.wait_for_app();
+    terminal.press(CTRL_C);
+    terminal.wait_for_line("cleaning up after INT");
+    expect_status(&mut terminal, "7");
+}
+
+fn a_background_job_that_does_neither_goes_on(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&format!("{} &", under.wrap("app catch=INT,WINCH exit=TERM:7")));
+    terminal.wait_until_the_shell_answers();
+    // These are for the shell in front, not for the job.
+    terminal.press(CTRL_C);
+    terminal.resize(30, 100);
+    terminal.wait_for_prompt();
+    let receiver = under.receiver(&app);
+    let counts = terminal.counts(receiver);
+    assert_eq!((0, 0), (counts["INT"], counts["WINCH"]), "{}", terminal.describe());
+    terminal.type_line("kill %1; wait %1");
+    terminal.wait_for_line("cleaning up after TERM");
+    expect_status(&mut terminal, "7");
+}
+
+/// An editor catches Ctrl+Z to restore the screen, and then stops itself.
+fn a_command_that_suspends_itself_can_be_continued(under: Under) {
+    let mut terminal = Terminal::shell();
+    terminal.run(&under.wrap("app catch=INT,TSTP,CONT suspend input=stdin"));
+    for _ in 0..2 {
+        terminal.press(CTRL_Z);
+        terminal.wait_for_line("got TSTP from the kernel");
+        terminal.wait_for("Stopped");
+        terminal.wait_for_prompt();
+        terminal.type_line("fg");
+        terminal.wait_for_line("got CONT");
+        terminal.type_line("hello");
+        terminal.wait_for("read hello");
+    }
+    assert_eq!(2, terminal.transcript().matches("got TSTP").count(), "{}", terminal.describe());
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
+}
+
+fn a_command_that_ignores_ctrl_z_goes_on(under: Under) {
+    let mut terminal = Terminal::shell();
+    terminal.run(&under.wrap("app ignore=TSTP input=stdin"));
+    terminal.press(CTRL_Z);
+    terminal.type_line("hello");
+    terminal.wait_for("read hello");
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
+}
+
+fn a_command_stopped_by_sigstop_shows_as_stopped(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&under.wrap("app catch=INT input=stdin"));
+    pty::send(app.pid, "STOP");
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    terminal.type_line("fg");
+    terminal.type_line("hello");
+    terminal.wait_for("read hello");
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
+}
+
+fn a_command_killed_while_it_is_stopped_ends_the_job(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&under.wrap("app catch=INT input=stdin"));
+    terminal.press(CTRL_Z);
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    pty::send(app.pid, "KILL");
+    // Without graceinit the shell may learn of it before the next line: then it says so, and there is no job to revive.
+    terminal.wait_until("it is dead", || matches!(pty::state(app.pid), None | Some('Z')));
+    if under == Under::Graceinit {
+        terminal.type_line("fg");
+        expect_status(&mut terminal, "137");
+    }
+}
+
+/// The shell continues a stopped job that it sends TERM.
+fn kill_of_a_stopped_job_ends_it(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&under.wrap("app exit=TERM:7"));
+    terminal.press(CTRL_Z);
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    terminal.type_line("kill %1");
+    terminal.wait_for_line("cleaning up after TERM");
+    terminal.wait_until_gone(app.pid);
+}
+
+fn the_shell_has_the_terminal_again_after_a_normal_end(under: Under) {
+    let mut terminal = Terminal::shell();
+    terminal.run(&under.wrap("app input=stdin"));
+    terminal.type_line("exit 0");
+    terminal.wait_for_prompt();
+    expect_the_shell_in_front(&mut terminal);
+}
+
+fn the_shell_has_the_terminal_again_after_the_command_was_killed(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&under.wrap("app input=stdin"));
+    pty::send(app.pid, "KILL");
+    terminal.wait_for_prompt();
+    assert_eq!("137", terminal.status());
+    expect_the_shell_in_front(&mut terminal);
+}
+
+fn the_shell_has_the_terminal_again_when_something_was_left_behind(under: Under) {
+    let mut terminal = Terminal::shell();
+    terminal.run(&under.wrap("app leave input=stdin"));
+    terminal.type_line("exit 5");
+    expect_status(&mut terminal, "5");
+    expect_the_shell_in_front(&mut terminal);
+}
+
+fn expect_the_shell_in_front(terminal: &mut Terminal) {
+    assert_eq!(Some(terminal.leader()), terminal.foreground_group(), "{}", terminal.describe());
+    assert_eq!("it reads", terminal.ask("read line < /dev/tty; echo $line\nit reads"));
+}
+
+/// With readline, as people use it: it changes the terminal's settings for itself and back for the job.
+fn a_line_editing_shell_works_as_before_after_a_job(under: Under) {
+    let mut terminal = Terminal::new().start_leader("bash --norc --noprofile -i");
+    terminal.wait_for_prompt();
+    terminal.run(&under.wrap("app catch=INT input=stdin"));
+    terminal.press(CTRL_C);
+    terminal.wait_for_line("got INT");
+    terminal.press(CTRL_Z);
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    terminal.type_line("fg");
+    terminal.type_line("exit 7");
+    terminal.wait_for_prompt();
+    // Ctrl+A goes to the beginning of the line, where `echo` is put.
+    terminal.press("status=$?\x01echo \n");
+    terminal.wait_for_line("status=7");
+}
+
+fn an_interactive_shell_as_the_command_has_job_control(under: Under) {
+    let mut terminal = Terminal::shell();
+    terminal.type_line(&under.wrap("bash --norc --noprofile --noediting -i"));
+    terminal.wait_for_prompt();
+    expect_job_control(&mut terminal);
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
+    expect_the_shell_in_front(&mut terminal);
+}
+
+fn an_interactive_shell_as_the_command_can_suspend_itself(under: Under) {
+    let mut terminal = Terminal::shell();
+    terminal.type_line(&under.wrap("bash --norc --noprofile --noediting -i"));
+    terminal.wait_for_prompt();
+    terminal.type_line("suspend");
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    assert_eq!(terminal.leader().to_string(), terminal.ask("echo $$"));
+    terminal.type_line("fg");
+    terminal.wait_for_prompt();
+    expect_job_control(&mut terminal);
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
+}
+
+fn an_interactive_shell_as_the_leader_of_the_session_has_job_control(under: Under) {
+    expect_job_control_at(Place::Leader, under);
+}
+
+fn an_interactive_shell_as_pid_1_has_job_control(under: Under) {
+    expect_job_control_at(Place::Pid1, under);
+}
+
+fn expect_job_control_at(place: Place, under: Under) {
+    let command = under.wrap("bash --norc --noprofile --noediting -i");
+    let mut terminal = match place {
+        Place::Leader => Terminal::lead(&command),
+        _ => Terminal::pid_1(&command),
+    };
+    terminal.wait_for_prompt();
+    // Ctrl+Z means nothing at a prompt.
+    terminal.press(CTRL_Z);
+    expect_job_control(&mut terminal);
+    terminal.type_line("exit 7");
+    assert_eq!(7, terminal.wait_for_end(), "{}", terminal.describe());
+}
+
+fn expect_job_control(terminal: &mut Terminal) {
+    for complaint in ["cannot set terminal process group", "no job control"] {
+        assert!(!terminal.transcript().contains(complaint), "{}", terminal.describe());
+    }
+    let app = terminal.run("app input=stdin");
+    terminal.press(CTRL_Z);
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    assert!(terminal.ask("jobs").contains("Stopped"), "{}", terminal.describe());
+    terminal.type_line("fg");
+    terminal.type_line("hello");
+    terminal.wait_for("read hello");
+    terminal.press(CTRL_C);
+    terminal.wait_for_prompt();
+    assert_eq!("130", terminal.status(), "{}", terminal.describe());
+    assert!(app.group == app.pid, "it had a group of its own");
+}
+
+/// No line of output tells it, for stopped programs do not write.
+fn wait_until_the_job_is_stopped(terminal: &Terminal, under: Under, app: &App) {
+    terminal.wait_until_stopped(app.pid);
+    terminal.wait_until_stopped(under.receiver(app));
+}
