@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::process::{Identity, Pid, Process, Snapshot};
 use crate::signal::Signal;
-use handling::{Handling, best_signal, handles, handling, is_wrapper, other};
+use handling::{Handling, best_signal, handles, handling, ignores, is_wrapper, other};
 use search::{Aim, Search, Start};
 
 /// What is asked of the plan.
@@ -55,7 +55,7 @@ pub struct History {
 impl History {
     /// Remembers a plan that was carried out.
     pub fn remember(&mut self, plan: &Plan) {
-        self.told.extend(plan.orders.iter().filter(|order| !order.withheld).map(|o| (o.identity, o.in_charge)));
+        self.told.extend(plan.orders.iter().filter(|o| !o.withheld && !o.ignored).map(|o| (o.identity, o.in_charge)));
         self.held.extend(plan.held.iter().copied());
         self.covered.extend(plan.covered.iter().copied());
     }
@@ -125,6 +125,17 @@ pub struct Order {
     pub resume: bool,
     /// 16: the platform has told it already.
     pub withheld: bool,
+    /// It ignores the signal. The group's signal reaches it all the same, but does not count as having been told.
+    pub ignored: bool,
+}
+
+impl Order {
+    /// 7: SIGKILL, or what it takes to get there.
+    #[must_use]
+    pub fn at_deadline(identity: Identity, signal: Signal) -> Self {
+        let rule = Rule::Deadline;
+        Self { identity, signal, rule, in_charge: false, resume: false, withheld: false, ignored: false }
+    }
 }
 
 /// What to do.
@@ -191,6 +202,9 @@ pub fn last_call(request: &Request<'_>) -> Plan {
     let mut plan = Plan::default();
     for process in request.snapshot.processes().iter().filter(|process| process.pid() != request.init) {
         if request.history.told.contains_key(&process.identity) {
+            if process.is_stopped() {
+                plan.orders.push(order(process, Signal::CONT, Rule::LastCall, false));
+            }
             continue;
         }
         let signal = match handling(process, request) {
@@ -266,5 +280,6 @@ fn branches<'a>(request: &Request<'a>) -> impl Iterator<Item = Pid> + 'a {
 }
 
 fn order(process: &Process, signal: Signal, rule: Rule, in_charge: bool) -> Order {
-    Order { identity: process.identity, signal, rule, in_charge, resume: process.is_stopped(), withheld: false }
+    let ignored = ignores(process, signal) && !handles(process, signal);
+    Order { identity: process.identity, signal, rule, in_charge, resume: process.is_stopped(), withheld: false, ignored }
 }

@@ -187,7 +187,7 @@ impl Supervisor {
         let mut actions = Vec::new();
         while let Some(event) = events.pop() {
             self.lifecycle.step(event, clock::now(), &mut actions);
-            for action in actions.drain(..).collect::<Vec<_>>() {
+            for action in std::mem::take(&mut actions) {
                 events.extend(self.act(action));
             }
         }

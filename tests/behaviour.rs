@@ -4,6 +4,8 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::disallowed_types,
+    unreachable_pub,
     reason = "a test may fail in any way, and read the clock for lower bounds"
 )]
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Action, Broadcast, Lifecycle, Phase, Purpose, Repeat, Whom};
-use crate::plan::{self, Order, Rule};
+use crate::plan::{self, Order};
 use crate::process::{End, Identity, Pid, Process, Received, Sender, Snapshot};
 use crate::report::Note;
 use crate::signal::Signal;
@@ -346,8 +346,7 @@ impl Lifecycle {
             let forks = !first && !news.is_empty();
             let signal = if forks { Signal::STOP } else { Signal::KILL };
             let hit = left.iter().map(|process| process.identity).filter(|id| !forks || news.contains(id));
-            let order = |identity| Order { identity, signal, rule: Rule::Deadline, in_charge: false, resume: false, withheld: false };
-            actions.push(Action::Deliver(hit.map(order).collect(), None));
+            actions.push(Action::Deliver(hit.map(|identity| Order::at_deadline(identity, signal)).collect(), None));
         }
         stop.survivors = Some(Note::gave_up(left));
         stop.met.extend(news);

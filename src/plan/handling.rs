@@ -82,6 +82,13 @@ pub(super) fn is_wrapper(process: &Process) -> bool {
     is_shell(process) || FORWARDERS.contains(&process.program())
 }
 
+/// Rule 3b: the signal that runs a shell's trap, if it has one. A caught INT may be a trap or the shell's own waiting, and is
+/// sent all the same, for it does no harm; but where TERM is caught as well, that one is a trap for sure.
+pub(super) fn trapped(process: &Process, request: &Request<'_>) -> Option<Signal> {
+    let surely = other(request).filter(|&other| other == Signal::TERM);
+    surely.into_iter().chain([request.signal]).find(|&signal| is_shell(process) && handles(process, signal))
+}
+
 /// A job that a shell started with `&`: it ignores INT and QUIT (POSIX, 2.9.3.1).
 pub(super) fn is_background(process: &Process) -> bool {
     ignores(process, Signal::INT) && !handles(process, Signal::INT)

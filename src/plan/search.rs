@@ -1,7 +1,7 @@
 //! The walk down the tree: who is in charge of what (rules 2 to 4).
 #![forbid(unsafe_code)]
 
-use super::handling::{Handling, best_signal, handles, handling, is_background, is_shell, is_wrapper, only_waits_for};
+use super::handling::{Handling, best_signal, handles, handling, is_background, is_wrapper, only_waits_for, trapped};
 use super::{Order, Plan, Request, Rule, order};
 use crate::process::{Pid, Process};
 use crate::signal::Signal;
@@ -35,8 +35,8 @@ enum Role {
     Told,
     /// It gets this signal, and what is below is left to it.
     Handles(Signal),
-    /// A shell with a trap: it gets the signal, and what is below is looked at too.
-    Traps,
+    /// A shell with a trap: it gets this signal, and what is below is looked at too.
+    Traps(Signal),
     /// It does not stand for what is below: a shell, a forwarder, a program that only waits for its child.
     Wraps,
     /// It ignores the signal.
@@ -49,7 +49,12 @@ enum Role {
 
 impl Role {
     fn leads(self) -> bool {
-        matches!(self, Self::Leads | Self::Handles(_) | Self::Traps | Self::Unreadable)
+        match self {
+            Self::Leads | Self::Handles(_) | Self::Unreadable => true,
+            // Every shell that waits for its child catches INT: that alone makes nobody in charge.
+            Self::Traps(signal) => signal != Signal::INT,
+            Self::Told | Self::Wraps | Self::Ignores | Self::Nothing => false,
+        }
     }
 }
 
@@ -195,10 +200,11 @@ impl<'a> Search<'a> {
                 plan.orders.push(told(process, signal, Rule::Handles, true, request));
                 Position::Covered
             }
-            (Role::Traps, _) => {
-                plan.orders.push(told(process, request.signal, Rule::Trap, true, request));
+            (Role::Traps(signal), _) => {
+                plan.orders.push(told(process, signal, Rule::Trap, true, request));
                 // A signal that is only passed on must not kill what the shell runs.
-                let tell_all = self.aim == Aim::Stop && !node.leads_below_in_foreground;
+                let nobody = !node.leads_below_in_foreground && (node.role.leads() || !node.branch_leads);
+                let tell_all = self.aim == Aim::Stop && nobody;
                 if tell_all { Position::TellAll(Rule::BelowTrap) } else { Position::BelowTrap }
             }
             (Role::Wraps | Role::Nothing, _) => {
@@ -222,8 +228,7 @@ fn role(process: &Process, request: &Request<'_>, aim: Aim, only_waits: bool) ->
     }
     if process.dispositions.is_some() && is_wrapper(process) {
         // A trap is the shell's own clean-up; a forwarder has none.
-        let traps = is_shell(process) && handles(process, request.signal);
-        return if traps { Role::Traps } else { Role::Wraps };
+        return trapped(process, request).map_or(Role::Wraps, Role::Traps);
     }
     match handling(process, request) {
         Handling::Handles(_) if aim == Aim::Stop && only_waits && process.only_handles_interrupt() => Role::Wraps,

@@ -96,7 +96,7 @@ fn existing(sent: io::Result<()>) -> io::Result<bool> {
 
 fn signal_through(handle: &OwnedFd, signal: Signal, value: Option<u64>) -> io::Result<()> {
     let info = value.map(|value| queued(signal, value));
-    let info = info.as_ref().map_or(std::ptr::null(), |info| std::ptr::from_ref(info));
+    let info = info.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     let fd = handle.as_raw_fd();
     // SAFETY: the kernel reads one siginfo_t where the pointer is not null, and it lives through the call.
     checked_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal.number(), info, 0) }).map(drop)

@@ -149,7 +149,7 @@ fn decode(info: &libc::signalfd_siginfo) -> Option<Received> {
 const DEGRADED: Duration = Duration::from_millis(50);
 
 fn pause(time: Duration) {
-    let time = libc::timespec::from(*TimeSpec::from(time).as_ref());
+    let time = *TimeSpec::from(time).as_ref();
     // SAFETY: the first pointer is to a whole timespec, and the second may be null: the rest of the time is not wanted.
     unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
 }

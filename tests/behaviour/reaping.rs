@@ -1,8 +1,6 @@
 //! Nothing stays a zombie, whatever it died of, and the exit code is the main process's.
 
-use std::time::Duration;
-
-use crate::support::{Init, Mode, Outcome, Test, both_modes, fixture, processes};
+use crate::support::{Init, Mode, Outcome, Stream, Test, both_modes, eventually, fixture, processes, watchdog};
 
 pub fn tests() -> Vec<Test> {
     both_modes![
@@ -14,7 +12,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn ten_thousand_orphans_leave_no_zombie(mode: Mode) -> Outcome {
-    let init = Init::new(mode).watchdog(Duration::from_secs(120)).command(fixture("orphans", ["10000", "21"]));
+    let init = Init::new(mode).watchdog(watchdog() * 4).command(fixture("orphans", ["10000", "21"]));
     init.run().check_code(21).check_stdout_has("no zombies").check_silent();
     Ok(())
 }
@@ -34,8 +32,7 @@ fn orphans_are_reaped_during_a_stop(mode: Mode) -> Outcome {
     let script = "trap '' TERM; echo ready; read line; \"$@\"; exit 23";
     let mut words = vec!["dash".into(), "-c".into(), script.into(), "sh".into()];
     words.extend(fixture("orphans", ["500", "0"]));
-    let mut running =
-        Init::new(mode).options(["--grace", "infinity"]).stdin(crate::support::Stream::Captured).command(words).start();
+    let mut running = Init::new(mode).options(["--grace", "infinity"]).stdin(Stream::Captured).command(words).start();
     running.wait_for("ready");
     running.signal(libc::SIGTERM);
     running.wait_for_stderr("SIGTERM");
@@ -43,7 +40,7 @@ fn orphans_are_reaped_during_a_stop(mode: Mode) -> Outcome {
     // They are reaped though the fixture's parent is the shell: nobody but the init has them as children.
     running.wait_for("all orphans made");
     let init = running.pid();
-    crate::support::eventually("no zombies", || {
+    eventually("no zombies", || {
         let zombies = processes::children(init).into_iter().filter(|pid| processes::state(*pid) == Some('Z'));
         (zombies.count() == 0).then_some(())
     });

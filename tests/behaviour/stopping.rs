@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Finished, Init, Mode, NONE, Outcome, Running, Test, both_modes, eventually, fixture, processes, python,
+    Finished, Init, Mode, NONE, Outcome, Running, Stream, Test, both_modes, eventually, fixture, processes, python,
 };
 
 pub fn tests() -> Vec<Test> {
@@ -103,10 +103,8 @@ fn a_repeated_request_is_not_passed_on(mode: Mode) -> Outcome {
 }
 
 fn a_start_and_a_clean_end_say_nothing(mode: Mode) -> Outcome {
-    let running = Init::new(mode)
-        .command(["/bin/sh", "-c", "echo ready; read line; exit 0"])
-        .stdin(crate::support::Stream::Captured)
-        .start();
+    let running =
+        Init::new(mode).command(["/bin/sh", "-c", "echo ready; read line; exit 0"]).stdin(Stream::Captured).start();
     running.wait_for("ready");
     let mut running = running;
     running.close_stdin();

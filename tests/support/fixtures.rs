@@ -98,8 +98,7 @@ fn wait_for_child(pid: i32) {
 }
 
 fn set_action(signal: i32, action: libc::sighandler_t) {
-    // SAFETY: the disposition is SIG_DFL or SIG_IGN.
-    unsafe { libc::signal(signal, action) };
+    processes::set_disposition(signal, action);
 }
 
 /// Raw, because the libcs leave signals 32 and 33 (musl: 34 too) out.
@@ -113,9 +112,7 @@ fn die_by(signal: i32) -> i32 {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limits live on the stack.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
-    if ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(&signal) {
-        set_action(signal, libc::SIG_DFL);
-    }
+    set_action(signal, libc::SIG_DFL);
     set_mask(0);
     processes::kill(own_pid(), signal);
     pause_for_ever()

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::running::{Finished, Running};
-use super::{Mode, Peer, WATCHDOG, fail, init_under_test, peer, processes, skip_now};
+use super::{Mode, Peer, fail, find_program, init_under_test, peer, processes, skip_now, watchdog};
 
 /// What the environment of a start keeps of ours. The rest could name a platform, and so change the grace.
 const KEPT_VARIABLES: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TMPDIR", "TERM"];
@@ -68,7 +68,7 @@ impl Init {
             ignored: Vec::new(),
             blocked: Vec::new(),
             leftovers_are_fine: false,
-            watchdog: WATCHDOG,
+            watchdog: watchdog(),
         }
     }
 
@@ -239,7 +239,7 @@ impl Init {
     fn words(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = Vec::new();
         if self.mode == Mode::Pid1 {
-            words.extend(namespace_command().into_iter().map(OsString::from));
+            words.extend(namespace_command());
         }
         words.extend(self.wrapper.iter().cloned());
         if let Some(program) = &self.program {
@@ -254,12 +254,14 @@ impl Init {
     }
 }
 
-fn namespace_command() -> Vec<&'static str> {
-    let mut words = vec!["unshare"];
+fn namespace_command() -> Vec<OsString> {
+    // With its whole path: a start may have another PATH.
+    let program = find_program("unshare").unwrap_or_else(|| skip_now("unshare"));
+    let mut words = vec![program.into_os_string()];
     if !processes::are_root() {
-        words.extend(["--user", "--map-root-user"]);
+        words.extend(["--user", "--map-root-user"].map(OsString::from));
     }
-    words.extend(["--pid", "--fork", "--mount-proc", "--kill-child", "--"]);
+    words.extend(["--pid", "--fork", "--mount-proc", "--kill-child", "--"].map(OsString::from));
     words
 }
 
@@ -267,7 +269,7 @@ fn need_pid_namespaces() {
     static MISSING: OnceLock<Option<String>> = OnceLock::new();
     let missing = MISSING.get_or_init(|| {
         let words = namespace_command();
-        match Command::new(words[0]).args(&words[1..]).arg("true").output() {
+        match Command::new(&words[0]).args(&words[1..]).arg("true").output() {
             Ok(output) if output.status.success() => None,
             Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
             Err(error) => Some(error.to_string()),
@@ -318,10 +320,8 @@ fn inherit(
     let pairs: Vec<_> = descriptors.iter().map(|(file, number)| (file.as_raw_fd(), *number)).collect();
     let mask = blocked.iter().fold(0_u64, |mask, signal| mask | 1 << (signal - 1));
     let prepare = move || {
-        for signal in (1..=64).filter(|n| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(n)) {
-            let action = if ignored.contains(&signal) { libc::SIG_IGN } else { libc::SIG_DFL };
-            // SAFETY: async-signal-safe, with a constant disposition.
-            unsafe { libc::signal(signal, action) };
+        for signal in 1..=64 {
+            processes::set_disposition(signal, if ignored.contains(&signal) { libc::SIG_IGN } else { libc::SIG_DFL });
         }
         // SAFETY: the kernel reads 8 bytes of a mask that lives on the stack. Raw, because libc leaves 32 and 33 out.
         unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0_usize, 8_usize) };

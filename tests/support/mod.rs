@@ -42,10 +42,15 @@ use std::time::{Duration, Instant};
 pub use init::{Init, Stream};
 pub use running::{Finished, Running};
 
-/// How long one start may take before everything is killed and the test fails. It is no measure of speed.
-pub const WATCHDOG: Duration = Duration::from_secs(30);
+/// How long one start may take before everything is killed and the test fails. It is no measure of speed. Shorter ones
+/// (`GRACEINIT_TEST_WATCHDOG`, in seconds) save time where failures are expected.
+pub fn watchdog() -> Duration {
+    let chosen = env::var("GRACEINIT_TEST_WATCHDOG").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(chosen.unwrap_or(30))
+}
+
 /// The same for a test as a whole.
-const TEST_WATCHDOG: Duration = Duration::from_secs(300);
+const TEST_WATCHDOG: Duration = Duration::from_secs(900);
 /// An empty argument list, where the compiler can't guess a type for `[]`.
 pub const NONE: [&str; 0] = [];
 
@@ -84,7 +89,7 @@ pub fn fail(message: impl Into<String>) -> ! {
 
 /// Asks until there is an answer; for facts that no line of output tells, such as a process's state.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + WATCHDOG;
+    let deadline = Instant::now() + watchdog();
     loop {
         if let Some(answer) = ask() {
             return answer;

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::fail;
@@ -31,6 +32,16 @@ pub fn queue(pid: i32, signal: i32, value: i32) -> bool {
     let value = libc::sigval { sival_ptr: value as usize as *mut libc::c_void };
     // SAFETY: the value is a number that only looks like a pointer; nobody follows it.
     unsafe { libc::sigqueue(pid, signal, value) == 0 }
+}
+
+/// Sets a signal to SIG_DFL or SIG_IGN. Raw, because the libcs refuse 32 and 33, which somebody above us may ignore.
+/// It is async-signal-safe.
+pub fn set_disposition(signal: i32, disposition: libc::sighandler_t) {
+    // The kernel's struct sigaction: handler, flags, restorer, mask.
+    let action = [disposition, 0, 0, 0];
+    let none = ptr::null_mut::<libc::c_void>();
+    // SAFETY: the kernel reads 32 bytes that live on the stack; without a handler it needs no restorer.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), none, 8_usize) };
 }
 
 /// Whether the tests run as root.

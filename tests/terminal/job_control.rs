@@ -95,17 +95,14 @@ fn ctrl_z_and_fg_work_for_a_shell_as_the_command(under: Under) {
     ctrl_z_and_fg_work_in(under, &under.wrap("bash -c 'app catch=INT input=stdin; exit 9'"), "9");
 }
 
+/// The other end of the pipeline passes on what it reads, so that it surely runs when the command seems ready.
 fn ctrl_z_and_fg_work_at_the_head_of_a_pipeline(under: Under) {
-    let command = under.wrap("app catch=INT input=/dev/tty log=/dev/tty");
-    ctrl_z_and_fg_work_in(under, &format!("{command} | app ignore=INT input=stdin > /dev/null"), "0");
+    let command = under.wrap("app catch=INT input=/dev/tty");
+    ctrl_z_and_fg_work_in(under, &format!("{command} | app label=end ignore=INT input=stdin"), "0");
 }
 
 fn ctrl_z_and_fg_work_at_the_end_of_a_pipeline(under: Under) {
-    ctrl_z_and_fg_work_in(
-        under,
-        &format!("sleep 1000 | {}", under.wrap("app catch=INT input=/dev/tty")),
-        "7",
-    );
+    ctrl_z_and_fg_work_in(under, &format!("app print=1 | {}", under.wrap("app pager catch=INT")), "7");
 }
 
 fn ctrl_z_and_fg_work_for_the_children_of_the_command(under: Under) {
