@@ -143,6 +143,9 @@ pub enum Action {
     DeliverToGroup(Signal),
     /// Send the signal to every process of the namespace (only as PID 1).
     DeliverToAll(Signal),
+    /// Send SIGSTOP to all our own children, at once: a process that forks and exits all the time has moved on before a
+    /// snapshot is read, but has become our child by then.
+    StopChildren,
     /// Tell when one of these ends.
     Watch(Vec<Identity>),
     /// Start the pre-stop command.
@@ -287,7 +290,10 @@ impl Lifecycle {
     }
 
     fn on_signal(&mut self, received: Received, now: Duration, actions: &mut Vec<Action>) {
-        if received.signal == Signal::CHLD || self.is_about_ourselves(received) || self.came_from_terminal(received, actions) {
+        if received.signal == Signal::CHLD
+            || self.is_about_ourselves(received)
+            || self.came_from_terminal(received, actions)
+        {
             return;
         }
         let mapped = self.policy.map.iter().find(|(from, _)| *from == received.signal).map(|(_, to)| *to);
@@ -406,7 +412,10 @@ impl Lifecycle {
     fn finish(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.phase = Phase::Done;
         if let Some(stop) = self.stop.as_ref().filter(|stop| stop.was_asked) {
-            actions.push(Action::Tell(Note::Finished { code: self.exit_code(), after: now.saturating_sub(stop.asked_at) }));
+            actions.push(Action::Tell(Note::Finished {
+                code: self.exit_code(),
+                after: now.saturating_sub(stop.asked_at),
+            }));
         }
     }
 }

@@ -20,7 +20,7 @@ fn run(arguments: Vec<OsString>) -> u8 {
             exit::code(graceinit::process::End::Killed(signal))
         }
         Err(error) => {
-            let _ = stderr::print(&report::error_line(&format!("{error:#}")), false);
+            stderr::Log::open().line(&report::prefixed(&format!("{error:#}")));
             exit::OURS
         }
     }
@@ -38,7 +38,7 @@ fn try_run(arguments: Vec<OsString>) -> anyhow::Result<Exit> {
         Asked::Run(config) => supervise::run(*config, inherited),
         Asked::Print(text) => {
             let _ = signals::set_mask(inherited.mask);
-            stderr::print(&text, true)?;
+            stderr::print(&text)?;
             Ok(Exit::Code(0))
         }
     }

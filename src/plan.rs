@@ -228,7 +228,8 @@ pub fn main_only(request: &Request<'_>) -> Plan {
 /// `--to all`: every descendant, each with the signal it can act on.
 #[must_use]
 pub fn everybody(request: &Request<'_>) -> Plan {
-    let told = |process: &&Process| process.pid() != request.init && !request.history.told.contains_key(&process.identity);
+    let told =
+        |process: &&Process| process.pid() != request.init && !request.history.told.contains_key(&process.identity);
     let orders = request.snapshot.processes().iter().filter(told).map(|process| {
         let in_charge = matches!(handling(process, request), Handling::Handles(_)) && !is_wrapper(process);
         order(process, best_signal(process, request), Rule::Asked, in_charge)
@@ -281,5 +282,13 @@ fn branches<'a>(request: &Request<'a>) -> impl Iterator<Item = Pid> + 'a {
 
 fn order(process: &Process, signal: Signal, rule: Rule, in_charge: bool) -> Order {
     let ignored = ignores(process, signal) && !handles(process, signal);
-    Order { identity: process.identity, signal, rule, in_charge, resume: process.is_stopped(), withheld: false, ignored }
+    Order {
+        identity: process.identity,
+        signal,
+        rule,
+        in_charge,
+        resume: process.is_stopped(),
+        withheld: false,
+        ignored,
+    }
 }

@@ -149,8 +149,20 @@ impl Note {
             | Self::LeftBehind(_)
             | Self::PreStopEnded(_)
             | Self::Finished { .. } => Level::Info,
-            Self::Sent { forwarded, .. } => if forwarded.is_some() { Level::Debug } else { Level::Info },
-            Self::MainEnded { after, .. } => if after.is_some() { Level::Info } else { Level::Debug },
+            Self::Sent { forwarded, .. } => {
+                if forwarded.is_some() {
+                    Level::Debug
+                } else {
+                    Level::Info
+                }
+            }
+            Self::MainEnded { after, .. } => {
+                if after.is_some() {
+                    Level::Info
+                } else {
+                    Level::Debug
+                }
+            }
             Self::Dropped(_) | Self::Tree(_) | Self::Reaped(..) | Self::Paused(_) => Level::Debug,
         }
     }
@@ -172,13 +184,13 @@ impl fmt::Display for Note {
             Self::Asked { received, grace } => {
                 write!(f, "{} from {}: stopping, ", received.signal, Origin(received.sender))?;
                 match grace {
-                    Some(grace) => write!(f, "SIGKILL after {}", Seconds(*grace)),
-                    None => f.write_str("without a time limit"),
+                    Some(grace) => write!(f, "grace {}", Seconds(*grace)),
+                    None => f.write_str("no time limit"),
                 }
             }
             Self::Repeated { received, left } => {
                 write!(f, "{} from {} again: already stopping", received.signal, Origin(received.sender))?;
-                left.map_or(Ok(()), |left| write!(f, ", SIGKILL in {}", Seconds(left)))
+                left.map_or(Ok(()), |left| write!(f, ", {} left", Seconds(left)))
             }
             Self::Dropped(signal) => write!(f, "{signal} is not forwarded (--map)"),
             Self::Sent { .. } | Self::Tree(_) => f.write_str(&self.lines().join("; ")),
@@ -219,16 +231,18 @@ pub fn printable(bytes: &[u8]) -> String {
     text
 }
 
-/// An error before the start, as the one line that is printed.
+/// A line as it is written, without its end.
 #[must_use]
-pub fn error_line(text: &str) -> String {
-    format!("graceinit: {text}\n")
+pub fn prefixed(text: &str) -> String {
+    format!("graceinit: {text}")
 }
 
 fn sent_line((signal, rule, people): &(Signal, Rule, Vec<Named>), forwarded: Option<Received>) -> String {
     let people = People(people);
     match forwarded {
-        Some(received) if received.signal == *signal => format!("{signal} from {} to {people}", Origin(received.sender)),
+        Some(received) if received.signal == *signal => {
+            format!("{signal} from {} to {people}", Origin(received.sender))
+        }
         Some(received) => format!("{} from {} as {signal} to {people}", received.signal, Origin(received.sender)),
         None => format!("{signal} to {people} ({})", reason(*rule)),
     }
@@ -241,7 +255,7 @@ pub(crate) fn reason(rule: Rule) -> &'static str {
         Rule::Trap => "traps it",
         Rule::BelowTrap => "its shell waits for it",
         Rule::Rest => "nobody else is left to wait for",
-        Rule::LastCall => "last call before SIGKILL",
+        Rule::LastCall => "last call",
         Rule::Deadline => "the time is over",
         Rule::Nobody => "nobody handles it: the whole group",
         Rule::Unreadable => "what it handles cannot be read",

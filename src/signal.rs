@@ -162,7 +162,9 @@ mod tests {
 
     #[test]
     fn what_is_no_signal_is_refused() {
-        for text in ["", "0", "65", "-1", "+15", "SIG", "TERMS", "RTMIN+31", "RTMAX-31", "RTMIN+", "RTMIN-1", "RTMIN++1", "1 5"] {
+        for text in
+            ["", "0", "65", "-1", "+15", "SIG", "TERMS", "RTMIN+31", "RTMAX-31", "RTMIN+", "RTMIN-1", "RTMIN++1", "1 5"]
+        {
             assert_eq!(Signal::parse(text), None, "{text:?}");
         }
     }

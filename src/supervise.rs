@@ -13,7 +13,7 @@ use crate::lifecycle::{Action, Event, Lifecycle, Setting};
 use crate::placement::{self, Placement, Surroundings};
 use crate::plan::Order;
 use crate::process::{End, Identity, Pid, Received};
-use crate::report::Note;
+use crate::report::{self, Note};
 use crate::signal::Signal;
 use crate::sys::child::{self, Launch, Waited};
 use crate::sys::signals::{self, Inherited, Queue};
@@ -65,7 +65,7 @@ pub fn run(config: Config, inherited: Inherited) -> Result<Exit> {
             if let Some(terminal) = terminal.filter(|_| with_terminal) {
                 terminal.take_back_from(Pid(0));
             }
-            log.line(&format!("graceinit: {error}"));
+            log.line(&report::prefixed(&error.to_string()));
             return Ok(Exit::Code(error.code()));
         }
     };
@@ -74,18 +74,22 @@ pub fn run(config: Config, inherited: Inherited) -> Result<Exit> {
     let keep: Vec<_> = std::iter::once(queue.number()).chain(terminal.as_ref().map(Terminal::number)).collect();
     fds::close_inherited(&keep);
     let group = if launch.own_group { main } else { tty::own_group() };
-    let setting = Setting {
-        init,
-        main,
-        group,
-        placement,
-        has_terminal: terminal.is_some(),
-        leads_session: tty::leads_session(),
-    };
+    let setting =
+        Setting { init, main, group, placement, has_terminal: terminal.is_some(), leads_session: tty::leads_session() };
     let has_terminal = terminal.is_some();
     let lifecycle = Lifecycle::new(config.policy.clone(), setting);
-    let mut supervisor =
-        Supervisor { config, inherited, setting, queue, log, terminal, directory, lifecycle, watched: Vec::new(), more: false };
+    let mut supervisor = Supervisor {
+        config,
+        inherited,
+        setting,
+        queue,
+        log,
+        terminal,
+        directory,
+        lifecycle,
+        watched: Vec::new(),
+        more: false,
+    };
     if let Err(error) = moved {
         supervisor.tell(&Note::failed("cannot change to /".to_owned(), &error));
     }
@@ -94,7 +98,9 @@ pub fn run(config: Config, inherited: Inherited) -> Result<Exit> {
         terminal.take_back_from(main);
     }
     Ok(match supervisor.lifecycle.ended_by_itself() {
-        Some(End::Killed(signal @ (Signal::INT | Signal::QUIT))) if has_terminal && init != Pid(1) => Exit::Signal(signal),
+        Some(End::Killed(signal @ (Signal::INT | Signal::QUIT))) if has_terminal && init != Pid(1) => {
+            Exit::Signal(signal)
+        }
         _ => Exit::Code(code),
     })
 }
@@ -210,10 +216,16 @@ impl Supervisor {
                 let _ = child::signal_everybody(signal);
                 None
             }
+            Action::StopChildren => {
+                child::stop_children();
+                None
+            }
             Action::Watch(identities) => Some(Event::Watching(self.watch(&identities))),
             Action::StartPreStop => Some(Event::PreStopStarted(self.start_pre_stop())),
             Action::Resume => {
-                if let Some(terminal) = self.terminal.as_ref().filter(|terminal| self.has_own_group() && terminal.is_ours()) {
+                if let Some(terminal) =
+                    self.terminal.as_ref().filter(|terminal| self.has_own_group() && terminal.is_ours())
+                {
                     let _ = terminal.give_to(self.setting.group);
                 }
                 self.deliver_to_group(Signal::CONT);
@@ -307,7 +319,7 @@ impl Supervisor {
     fn tell(&mut self, note: &Note) {
         if note.level() <= self.config.level {
             for line in note.lines() {
-                self.log.line(&format!("graceinit: {line}"));
+                self.log.line(&report::prefixed(&line));
             }
         }
     }

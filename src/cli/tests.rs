@@ -57,7 +57,12 @@ fn the_grace_is_read_in_every_form() {
 
 #[test]
 fn the_command_line_wins_over_the_environment_and_empty_is_unset() {
-    let set = [("GRACEINIT_GRACE", "3s"), ("GRACEINIT_SIGNAL", ""), ("GRACEINIT_STOP_ON", "QUIT"), ("GRACEINIT_PORT", "tcp://x")];
+    let set = [
+        ("GRACEINIT_GRACE", "3s"),
+        ("GRACEINIT_SIGNAL", ""),
+        ("GRACEINIT_STOP_ON", "QUIT"),
+        ("GRACEINIT_PORT", "tcp://x"),
+    ];
     assert_eq!(config(&["x"], &set).policy.grace, Some(Duration::from_secs(3)));
     assert_eq!(config(&["x"], &set).policy.signal, None);
     assert!(config(&["x"], &set).policy.stop_on.contains(Signal::QUIT));
@@ -76,7 +81,8 @@ fn the_last_of_equal_options_wins() {
 
 #[test]
 fn lists_are_read_whole() {
-    let policy = config(&["--map", "HUP:QUIT", "--map", "USR1:none,USR2:RTMIN+1", "--ok-exit", "143, 130", "x"], &[]).policy;
+    let policy =
+        config(&["--map", "HUP:QUIT", "--map", "USR1:none,USR2:RTMIN+1", "--ok-exit", "143, 130", "x"], &[]).policy;
     let quit = (Signal::HUP, Some(Signal::QUIT));
     assert_eq!(policy.map, [quit, (Signal::USR1, None), (Signal::USR2, Signal::parse("35"))]);
     assert_eq!(policy.ok_exit, [143, 130]);

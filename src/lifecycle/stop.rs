@@ -33,6 +33,7 @@ pub(super) struct Stop {
     signal: Signal,
     translate: bool,
     broadcast: bool,
+    grace: Option<Duration>,
     pub(super) kill_at: Option<Duration>,
     pub(super) last_call_at: Option<Duration>,
     pub(super) rest_at: Option<Duration>,
@@ -60,6 +61,7 @@ impl Stop {
             signal,
             translate,
             broadcast: false,
+            grace,
             kill_at,
             last_call_at,
             rest_at: None,
@@ -176,7 +178,12 @@ impl Lifecycle {
                     stop.rest_at.get_or_insert(now.saturating_add(REREAD));
                 }
             }
-            Phase::Running | Phase::Draining { .. } | Phase::Stopping | Phase::Sweeping | Phase::Killing | Phase::Done => {}
+            Phase::Running
+            | Phase::Draining { .. }
+            | Phase::Stopping
+            | Phase::Sweeping
+            | Phase::Killing
+            | Phase::Done => {}
         }
     }
 
@@ -213,7 +220,9 @@ impl Lifecycle {
                     self.want(Purpose::Kill);
                 }
             }
-            Phase::Draining { .. } | Phase::Stopping | Phase::Sweeping if due(&mut stop.kill_at) => self.begin_kill(now),
+            Phase::Draining { .. } | Phase::Stopping | Phase::Sweeping if due(&mut stop.kill_at) => {
+                self.begin_kill(now)
+            }
             Phase::Draining { until } if until <= now => self.end_drain(),
             Phase::Draining { .. } => {}
             Phase::Stopping | Phase::Sweeping => {
@@ -234,7 +243,13 @@ impl Lifecycle {
     }
 
     /// Carries out the next part of the plan.
-    pub(super) fn next_wave(&mut self, purpose: Purpose, snapshot: &Snapshot, now: Duration, actions: &mut Vec<Action>) {
+    pub(super) fn next_wave(
+        &mut self,
+        purpose: Purpose,
+        snapshot: &Snapshot,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(stop) = &self.stop else { return };
         if !matches!(self.phase, Phase::Stopping | Phase::Sweeping) {
             return;
@@ -334,8 +349,9 @@ impl Lifecycle {
         let first = stop.kill_round == KILL_ROUNDS.0;
         if first {
             let after = now.saturating_sub(stop.asked_at);
-            actions.push(Action::Tell(Note::killing(left, after, self.policy.grace)));
+            actions.push(Action::Tell(Note::killing(left, after, stop.grace)));
         }
+        let mut forking = false;
         if self.setting.is_pid_1() {
             actions.push(Action::DeliverToAll(Signal::KILL));
         } else if snapshot.is_none() {
@@ -347,11 +363,15 @@ impl Lifecycle {
             let signal = if forks { Signal::STOP } else { Signal::KILL };
             let hit = left.iter().map(|process| process.identity).filter(|id| !forks || news.contains(id));
             actions.push(Action::Deliver(hit.map(|identity| Order::at_deadline(identity, signal)).collect(), None));
+            if forks {
+                actions.push(Action::StopChildren);
+            }
+            forking = forks;
         }
         stop.survivors = Some(Note::gave_up(left));
         stop.met.extend(news);
         stop.kill_round = (stop.kill_round * 2).min(KILL_ROUNDS.1);
-        stop.kill_again_at = Some(now.saturating_add(stop.kill_round));
+        stop.kill_again_at = Some(if forking { now } else { now.saturating_add(stop.kill_round) });
     }
 }
 

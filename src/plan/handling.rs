@@ -86,7 +86,9 @@ pub(super) fn is_wrapper(process: &Process) -> bool {
 /// sent all the same, for it does no harm; but where TERM is caught as well, that one is a trap for sure.
 pub(super) fn trapped(process: &Process, request: &Request<'_>) -> Option<Signal> {
     let surely = other(request).filter(|&other| other == Signal::TERM);
-    surely.into_iter().chain([request.signal]).find(|&signal| is_shell(process) && handles(process, signal))
+    // A blocked signal is no trap: dash blocks all of them for a moment each time it starts a program.
+    let traps = |signal| process.dispositions.is_some_and(|does| does.caught.contains(signal));
+    surely.into_iter().chain([request.signal]).find(|&signal| is_shell(process) && traps(signal))
 }
 
 /// A job that a shell started with `&`: it ignores INT and QUIT (POSIX, 2.9.3.1).
@@ -106,4 +108,3 @@ pub(super) fn only_waits_for(process: &Process, child: &Process) -> bool {
     let helper = child.arguments.windows(b"multiprocessing".len()).any(|part| part == b"multiprocessing");
     waits && child.has_execed && !helper
 }
-

@@ -140,7 +140,8 @@ impl<'a> Search<'a> {
         let leads = node.role.leads() || node.leads_below;
         let leads_in_foreground = (node.role.leads() || node.leads_below_in_foreground) && !is_background(process);
         let Some(parent_place) = node.parent else { return };
-        let (Some(parent), Some(above)) = (self.request.snapshot.at(parent_place), self.nodes.get_mut(parent_place)) else {
+        let (Some(parent), Some(above)) = (self.request.snapshot.at(parent_place), self.nodes.get_mut(parent_place))
+        else {
             return;
         };
         above.leads_below |= leads;
@@ -167,7 +168,8 @@ impl<'a> Search<'a> {
             None => Position::Open,
             Some(position) => position,
         };
-        let position = if position == Position::Idle && was_left_behind(process, request) { Position::Open } else { position };
+        let position =
+            if position == Position::Idle && was_left_behind(process, request) { Position::Open } else { position };
         let branch_leads = above.map_or(node.role.leads() || node.leads_below, |above| above.branch_leads);
         let below = self.give(process, &Node { branch_leads, ..node }, position, plan);
         if let Some(node) = self.nodes.get_mut(place) {

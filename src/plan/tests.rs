@@ -100,7 +100,8 @@ impl Stop {
         };
         let plan = plan(&request);
         self.history.remember(&plan);
-        let mut orders: Vec<_> = plan.orders.iter().filter(|order| !order.withheld).map(|o| (o.identity.pid, o.signal)).collect();
+        let mut orders: Vec<_> =
+            plan.orders.iter().filter(|order| !order.withheld).map(|o| (o.identity.pid, o.signal)).collect();
         orders.sort();
         let sent: Vec<_> = orders.iter().map(|(pid, signal)| format!("{pid} {}", &signal.to_string()[3..])).collect();
         sent.join(", ")
@@ -167,23 +168,32 @@ fn who_is_told_first() {
         ("sh over sh over a server", vec![shell(2, 1), shell(3, 2), server(4, 3)], "4 TERM", "2 INT, 3 INT, 4 INT"),
         (
             "multiprocessing.Pool: the parent tells its workers",
-            vec![ctrl_c(2, 1), ctrl_c(3, 2).forked_only(), ctrl_c(4, 2).forked_only(), p(5, 2, "python3").ignores("TERM INT")],
+            vec![
+                ctrl_c(2, 1),
+                ctrl_c(3, 2).forked_only(),
+                ctrl_c(4, 2).forked_only(),
+                p(5, 2, "python3").ignores("TERM INT"),
+            ],
             "2 INT",
             "2 INT",
         ),
         (
             "Celery: the pool's processes catch TERM and must not get it",
-            vec![server(2, 1), p(3, 2, "python3").catches("TERM").ignores("INT"), p(4, 2, "python3").catches("TERM").ignores("INT")],
+            vec![
+                server(2, 1),
+                p(3, 2, "python3").catches("TERM").ignores("INT"),
+                p(4, 2, "python3").catches("TERM").ignores("INT"),
+            ],
             "2 TERM",
             "2 INT",
         ),
-        ("gunicorn, dramatiq, uvicorn: master and workers", vec![server(2, 1), server(3, 2), server(4, 2)], "2 TERM", "2 INT"),
         (
-            "npm over sh over node",
-            vec![server(2, 1), shell(3, 2), server(4, 3)],
+            "gunicorn, dramatiq, uvicorn: master and workers",
+            vec![server(2, 1), server(3, 2), server(4, 2)],
             "2 TERM",
             "2 INT",
         ),
+        ("npm over sh over node", vec![server(2, 1), shell(3, 2), server(4, 3)], "2 TERM", "2 INT"),
         (
             "PostgreSQL: the checkpointer ignores TERM and must not get INT",
             vec![server(2, 1), p(3, 2, "postgres").ignores("TERM").catches("INT"), server(4, 2)],
@@ -197,14 +207,24 @@ fn who_is_told_first() {
             "3 INT",
             "2 INT, 3 INT, 4 INT",
         ),
-        ("trap TERM over a Ctrl+C app in the foreground", vec![trap(2, 1), ctrl_c(3, 2)], "2 TERM, 3 INT", "2 TERM, 3 INT"),
+        (
+            "trap TERM over a Ctrl+C app in the foreground",
+            vec![trap(2, 1), ctrl_c(3, 2)],
+            "2 TERM, 3 INT",
+            "2 TERM, 3 INT",
+        ),
         (
             "trap TERM over app &: the trap tells it",
             vec![trap(2, 1), p(3, 2, "app").catches("TERM").ignores("INT QUIT")],
             "2 TERM",
             "2 TERM",
         ),
-        ("trap TERM over sleep: it would wait for it", vec![trap(2, 1), p(3, 2, "sleep")], "2 TERM, 3 TERM", "2 TERM, 3 INT"),
+        (
+            "trap TERM over sleep: it would wait for it",
+            vec![trap(2, 1), p(3, 2, "sleep")],
+            "2 TERM, 3 TERM",
+            "2 TERM, 3 INT",
+        ),
         (
             "trap TERM over a plain & job and a sleep in the foreground",
             vec![trap(2, 1), p(3, 2, "job").ignores("INT QUIT"), p(4, 2, "sleep")],
@@ -264,7 +284,12 @@ fn who_is_told_first() {
         ("nested tini", vec![p(2, 1, "tini"), server(3, 2)], "3 TERM", "3 INT"),
         ("nested catatonit", vec![p(2, 1, "catatonit").blocks("TERM INT"), ctrl_c(3, 2)], "3 INT", "3 INT"),
         ("a signalfd program", vec![p(2, 1, "app").blocks("TERM INT")], "2 TERM", "2 INT"),
-        ("a sigwait program and its child", vec![p(2, 1, "app").waits(Waiting::Signals), p(3, 2, "x")], "2 TERM", "2 INT"),
+        (
+            "a sigwait program and its child",
+            vec![p(2, 1, "app").waits(Waiting::Signals), p(3, 2, "x")],
+            "2 TERM",
+            "2 INT",
+        ),
         ("sleep", vec![p(2, 1, "sleep")], "2 TERM", "2 INT"),
         ("sh over sleep", vec![shell(2, 1), p(3, 2, "sleep")], "2 TERM, 3 TERM", "2 INT, 3 INT"),
         (
@@ -301,7 +326,8 @@ fn who_is_told_first() {
 
 #[test]
 fn an_explicit_signal_is_not_translated() {
-    let mut quit = stop("QUIT", [shell(2, 1), p(3, 2, "nginx").catches("TERM INT QUIT"), p(4, 3, "nginx").catches("QUIT")]);
+    let mut quit =
+        stop("QUIT", [shell(2, 1), p(3, 2, "nginx").catches("TERM INT QUIT"), p(4, 3, "nginx").catches("QUIT")]);
     quit.translate = false;
     assert_eq!(quit.first(), "3 QUIT");
     let mut term = stop("TERM", [ctrl_c(2, 1)]);
@@ -341,7 +367,13 @@ fn the_rest_is_told_branch_by_branch() {
 fn the_last_call_reaches_everybody_once() {
     let mut stop = stop(
         "TERM",
-        [server(2, 1), server(3, 2), ctrl_c(4, 2), p(5, 2, "p").ignores("TERM").catches("INT"), p(6, 2, "cat").stopped()],
+        [
+            server(2, 1),
+            server(3, 2),
+            ctrl_c(4, 2),
+            p(5, 2, "p").ignores("TERM").catches("INT"),
+            p(6, 2, "cat").stopped(),
+        ],
     );
     assert_eq!(stop.first(), "2 TERM");
     assert_eq!(stop.last_call(), "3 TERM, 4 INT, 5 INT, 6 TERM");

@@ -11,7 +11,8 @@ const MOST_LINES: usize = 100;
 
 /// The lines of the tree.
 pub(super) fn draw(snapshot: &Snapshot, plan: &Plan) -> Vec<String> {
-    let roots: Vec<_> = snapshot.processes().iter().filter(|p| snapshot.find(p.parent).is_none()).map(Process::pid).collect();
+    let roots: Vec<_> =
+        snapshot.processes().iter().filter(|p| snapshot.find(p.parent).is_none()).map(Process::pid).collect();
     let mut lines = Vec::new();
     // Depth first, by hand: a tree may be deeper than the stack.
     let mut open: Vec<(usize, usize)> = roots.iter().rev().filter_map(|&pid| Some((snapshot.place(pid)?, 0))).collect();

@@ -135,6 +135,15 @@ pub fn signal_everybody(signal: Signal) -> io::Result<bool> {
     if super::tty::own_pid() == Pid(1) { existing(kill(-1, signal)) } else { Ok(false) }
 }
 
+/// Sends SIGSTOP to all our children, on kernels that list them (CONFIG_PROC_CHILDREN).
+pub fn stop_children() {
+    // They are unreaped, so their pids are theirs.
+    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    for pid in children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
+        let _ = kill(pid, Signal::STOP);
+    }
+}
+
 fn kill(target: libc::pid_t, signal: Signal) -> io::Result<()> {
     // SAFETY: kill takes two integers.
     checked(unsafe { libc::kill(target, signal.number()) }).map(drop)

@@ -54,9 +54,9 @@ fn close_range(first: RawFd, last: RawFd) {
 
 /// For kernels before 5.9, and sandboxes that refuse close_range(2).
 fn close_each(first: RawFd, last: RawFd) {
-    let listed: Option<Vec<RawFd>> = fs::read_dir("/proc/self/fd").ok().map(|entries| {
-        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
-    });
+    let listed: Option<Vec<RawFd>> = fs::read_dir("/proc/self/fd")
+        .ok()
+        .map(|entries| entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect());
     let close = |fd: RawFd| {
         // SAFETY: as in close_range: not a descriptor that a value of this program owns. EBADF is harmless.
         unsafe { libc::close(fd) };

@@ -1,7 +1,10 @@
 //! The kernel, behind safe functions. The only folder that may name nix or libc, and the only one with `unsafe` in it.
 //!
 //! It reports facts and carries out orders; it decides nothing.
-#![expect(unsafe_code, reason = "system calls that nix does not wrap, or wraps with a trap; each block argues its safety")]
+#![expect(
+    unsafe_code,
+    reason = "system calls that nix does not wrap, or wraps with a trap; each block argues its safety"
+)]
 
 pub mod child;
 pub mod clock;

@@ -65,7 +65,9 @@ fn for_each(init: Pid, mut take: impl FnMut(Process)) -> Option<bool> {
     let mut buffer = Buffer::new();
     let readable = contains(buffer.read(init, "status")?, b"\nSigCgt:");
     for entry in fs::read_dir("/proc").ok()? {
-        let Some(pid) = entry.ok().and_then(|entry| entry.file_name().to_str()?.parse().ok()).map(Pid) else { continue };
+        let Some(pid) = entry.ok().and_then(|entry| entry.file_name().to_str()?.parse().ok()).map(Pid) else {
+            continue;
+        };
         let Some(mut process) = buffer.read(pid, "stat").and_then(stat::parse) else { continue };
         if !readable {
             process.dispositions = None;

@@ -24,7 +24,9 @@ const SET_SIZE: usize = size_of::<u64>();
 const _: () = {
     assert!(libc::SIGHUP == 1 && libc::SIGINT == 2 && libc::SIGKILL == 9 && libc::SIGUSR1 == 10 && libc::SIGUSR2 == 12);
     assert!(libc::SIGTERM == 15 && libc::SIGCHLD == 17 && libc::SIGCONT == 18 && libc::SIGSTOP == 19);
-    assert!(libc::SIGTSTP == 20 && libc::SIGURG == 23 && libc::SIGWINCH == 28 && libc::SIGPWR == 30 && libc::SIGSYS == 31);
+    assert!(
+        libc::SIGTSTP == 20 && libc::SIGURG == 23 && libc::SIGWINCH == 28 && libc::SIGPWR == 30 && libc::SIGSYS == 31
+    );
 };
 
 /// What graceinit was given, to be handed on to the command unchanged.
@@ -148,7 +150,8 @@ fn decode(info: &libc::signalfd_siginfo) -> Option<Received> {
 /// How often the queue is read when poll(2) itself does not work.
 const DEGRADED: Duration = Duration::from_millis(50);
 
-fn pause(time: Duration) {
+/// Waits. Only for what cannot be waited for in any other way.
+pub(super) fn pause(time: Duration) {
     let time = *TimeSpec::from(time).as_ref();
     // SAFETY: the first pointer is to a whole timespec, and the second may be null: the rest of the time is not wanted.
     unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
@@ -157,11 +160,7 @@ fn pause(time: Duration) {
 /// Waits until the queue or one of the watched processes has something, or the time is over; `None` waits without an end.
 /// Returns the indices of the watched descriptors that are ready.
 #[must_use]
-pub fn wait<'a>(
-    queue: &'a Queue,
-    watched: impl Iterator<Item = &'a OwnedFd>,
-    time: Option<Duration>,
-) -> Vec<usize> {
+pub fn wait<'a>(queue: &'a Queue, watched: impl Iterator<Item = &'a OwnedFd>, time: Option<Duration>) -> Vec<usize> {
     let mut polled = vec![PollFd::new(queue.fd.as_fd(), PollFlags::POLLIN)];
     polled.extend(watched.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
     match ppoll(&mut polled, time.map(TimeSpec::from), None) {

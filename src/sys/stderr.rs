@@ -130,20 +130,20 @@ fn write_if_ready(bytes: &[u8]) -> io::Result<usize> {
     Ok(nix::unistd::write(stderr, bytes)?)
 }
 
-/// Writes a text to stdout or stderr as a whole, before anything was started: here waiting for a slow reader is right.
+/// Writes a text to stdout as a whole, before anything was started: here waiting for a slow reader is right.
 ///
 /// # Errors
 /// As write(2).
-pub fn print(text: &str, to_stdout: bool) -> io::Result<()> {
-    let number = if to_stdout { 1 } else { STDERR };
-    if !fds::is_open(number) {
+pub fn print(text: &str) -> io::Result<()> {
+    const STDOUT: libc::c_int = 1;
+    if !fds::is_open(STDOUT) {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: it is open, and this program closes neither 1 nor 2.
-    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    // SAFETY: it is open, and this program does not close it.
+    let stdout = unsafe { BorrowedFd::borrow_raw(STDOUT) };
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        let written = nix::unistd::write(fd, rest)?;
+        let written = nix::unistd::write(stdout, rest)?;
         rest = rest.get(written..).unwrap_or_default();
     }
     Ok(())

@@ -40,7 +40,8 @@ def until_told(name, signals):
 
     for one in signals:
         signal.signal(number(one), lambda *_, one=one: note(_, one))
-    if "INT" not in signals:
+    # Only where it is Python's own: a background job of a shell starts with SIGINT ignored, and stays so.
+    if "INT" not in signals and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     say(f"{name} ready")
     while not set(told) & {"INT", "TERM", "QUIT"}:

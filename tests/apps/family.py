@@ -1,10 +1,10 @@
 """family.py KIND: parents and children that treat each other in ways an init has to respect.
 
-daemon-gone, daemon-stays  a daemonised master and its worker; the main process ends after that, or stays
-untold                     the parent handles TERM and waits for a child that handles TERM as well, but does not tell it
-cleaner                    told to stop, it starts a command that cleans up and waits for it
-successor                  told to stop, it forks a child in a session of its own that handles TERM, and leaves
-teller                     tells its worker and waits; a second TERM makes the worker drop its job
+daemon     a daemonised master and its worker, in charge of themselves: the main process leaves when they are ready
+untold     the parent handles TERM and waits for a child that handles TERM as well, but does not tell it
+cleaner    told to stop, it starts a command that cleans up and waits for it
+successor  told to stop, it forks a child in a session of its own that handles TERM, and leaves
+teller     tells its worker and waits; a second TERM makes the worker drop its job
 """
 
 import os
@@ -22,7 +22,7 @@ def on_term(action):
     signal.signal(signal.SIGTERM, lambda *_: action())
 
 
-def worker(name, seconds):
+def worker(name, seconds, announce=None):
     """Finishes its job when told once, drops it when told twice."""
     told = []
 
@@ -35,6 +35,8 @@ def worker(name, seconds):
 
     on_term(tell)
     say(f"{name} ready")
+    if announce is not None:
+        os.close(announce)
     while not told:
         time.sleep(0.02)
     time.sleep(seconds)
@@ -42,32 +44,31 @@ def worker(name, seconds):
     os._exit(0)
 
 
-def master():
+def master(announce=None):
     told = []
     child = os.fork()
     if child == 0:
-        worker("worker", 1.0)
+        worker("worker", 1.0, announce)
     on_term(lambda: told or (told.append(1), say("master told"), os.kill(child, signal.SIGTERM)))
     say("master ready")
+    if announce is not None:
+        os.close(announce)
     _, status = os.waitpid(child, 0)
     say(f"master saw {os.waitstatus_to_exitcode(status)}")
     os._exit(0)
 
 
-def daemon(stays):
+def daemon():
+    ready, announce = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            master()
+            master(announce)
         os._exit(0)
+    os.close(announce)
     os.wait()
-    say("main ready")
-    if not stays:
-        time.sleep(1)  # the daemon installs its handlers: who is told before that has nothing to finish
-        say("main leaves")
-        return
-    while True:
-        time.sleep(60)
+    os.read(ready, 1)  # ends when both have closed it, with their handlers installed
+    say("main leaves")
 
 
 def untold():
@@ -109,8 +110,7 @@ def successor():
 
 kind = sys.argv[1]
 {
-    "daemon-gone": lambda: daemon(False),
-    "daemon-stays": lambda: daemon(True),
+    "daemon": daemon,
     "untold": untold,
     "cleaner": cleaner,
     "successor": successor,

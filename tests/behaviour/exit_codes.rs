@@ -16,7 +16,7 @@ pub fn tests() -> Vec<Test> {
         a_command_that_does_not_exist_is_127_and_one_line,
         a_file_that_is_not_executable_is_126_and_one_line,
         a_script_without_a_first_line_is_run_by_the_shell,
-        a_script_whose_interpreter_is_missing_is_one_line_and_not_the_commands_code,
+        a_script_whose_interpreter_is_missing_is_126_and_one_line_that_says_so,
         arguments_of_any_bytes_arrive_as_they_are,
         the_path_is_searched_as_execvp_does,
         without_a_path_the_usual_folders_are_searched,
@@ -74,12 +74,13 @@ fn a_script_without_a_first_line_is_run_by_the_shell(mode: Mode) -> Outcome {
     Ok(())
 }
 
-fn a_script_whose_interpreter_is_missing_is_one_line_and_not_the_commands_code(mode: Mode) -> Outcome {
+fn a_script_whose_interpreter_is_missing_is_126_and_one_line_that_says_so(mode: Mode) -> Outcome {
     let folder = TemporaryFolder::new();
     let script = folder.script("script", "#!/no/such/interpreter\n");
     let finished = Init::new(mode).command([&script]).run();
-    // execve(2) says ENOENT for the interpreter as it does for the file: 127, as dash, tini and timeout(1) have it.
-    finished.check_code(127);
+    // execve(2) says ENOENT, as for a file that is not there. But it is there: bash says 126 as well.
+    finished.check_code(126);
+    finished.check_stderr_has(&["interpreter"]);
     check_one_line(&finished, &script.to_string_lossy());
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::support::{Init, Mode, Outcome, Stream, Test, both_modes, eventually, 
 pub fn tests() -> Vec<Test> {
     both_modes![
         ten_thousand_orphans_leave_no_zombie,
+        an_init_that_does_not_reap_is_seen_to_leave_zombies,
         orphans_that_die_by_any_signal_are_reaped,
         orphans_are_reaped_during_a_stop,
         orphans_are_reaped_when_sigchld_was_ignored_and_blocked,
@@ -14,6 +15,19 @@ pub fn tests() -> Vec<Test> {
 fn ten_thousand_orphans_leave_no_zombie(mode: Mode) -> Outcome {
     let init = Init::new(mode).watchdog(watchdog() * 4).command(fixture("orphans", ["10000", "21"]));
     init.run().check_code(21).check_stdout_has("no zombies").check_silent();
+    Ok(())
+}
+
+/// The control: the test above can fail.
+fn an_init_that_does_not_reap_is_seen_to_leave_zombies(mode: Mode) -> Outcome {
+    let words = fixture("init-without-reaping", fixture("orphans", ["20", "0"]));
+    let running = Init::none(mode).command(words).start();
+    running.wait_for("all orphans made");
+    eventually("20 zombies", || {
+        let children = processes::children(running.pid()).into_iter();
+        (children.filter(|pid| processes::state(*pid) == Some('Z')).count() == 20).then_some(())
+    });
+    assert_eq!(running.stdout(), ["all orphans made"], "the fixture sees them too");
     Ok(())
 }
 
@@ -49,7 +63,7 @@ fn orphans_are_reaped_during_a_stop(mode: Mode) -> Outcome {
 }
 
 fn orphans_are_reaped_when_sigchld_was_ignored_and_blocked(mode: Mode) -> Outcome {
-    let init = Init::new(mode).ignoring([libc::SIGCHLD]).blocking([libc::SIGCHLD]);
+    let init = Init::new(mode).wrapper(["env", "--ignore-signal=CHLD"]).blocking([libc::SIGCHLD]);
     // The fixture waits for its children, which works with an ignored SIGCHLD too.
     init.command(fixture("orphans", ["300", "24"])).run().check_code(24).check_stdout_has("no zombies");
     Ok(())

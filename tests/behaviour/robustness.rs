@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::forwarding::wait_until_idle;
-use super::stopping::ready_pid;
+use super::stopping::{KILLED, ready_pid};
 use crate::support::{
     Init, Mode, Outcome, Running, Stream, TemporaryFolder, Test, both_modes, fixture, init_under_test, processes, skip,
 };
@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Test> {
         with_all_standard_streams_closed_it_works,
         its_own_broken_stderr_sends_no_sigpipe_to_the_command,
         a_flood_of_signals_does_not_hold_back_the_deadline,
-        without_proc_the_whole_group_is_told,
+        without_proc_everything_in_reach_is_told_and_waited_for,
         a_read_only_root_is_enough,
         another_user_is_enough,
         a_command_that_may_not_be_signalled_is_named_and_not_waited_for_for_ever,
@@ -175,7 +175,7 @@ fn prepared(mode: Mode, script: &str) -> Init {
     Init::new(mode).wrapper(namespace).wrapper(["/bin/sh", "-c", &script, "sh"])
 }
 
-fn without_proc_the_whole_group_is_told(mode: Mode) -> Outcome {
+fn without_proc_everything_in_reach_is_told_and_waited_for(mode: Mode) -> Outcome {
     let hide = "mount -t tmpfs none /proc";
     let init =
         prepared(mode, hide).options(["--grace", "infinity"]).command(fixture("print-signals", ["until", "15", "7"]));
@@ -184,15 +184,18 @@ fn without_proc_the_whole_group_is_told(mode: Mode) -> Outcome {
     running.signal(libc::SIGTERM);
     running.finish().check_code(7);
     for kind in ["group", "session", "daemon"] {
-        let init = prepared(mode, hide).options(["--grace", "20s"]).command(fixture("family", [kind, "300", "told:3"]));
-        let running = init.start();
+        // What left the group can be found without /proc only where a signal to -1 means the namespace.
+        let in_reach = kind == "group" || mode == Mode::Pid1;
+        let grace = if in_reach { "1h" } else { "1s" };
+        let init = prepared(mode, hide).options(["--grace", grace]).leftovers_are_fine();
+        let running = init.command(fixture("family", [kind, "300", "told:3"])).start();
         running.wait_for("ready");
         running.signal(libc::SIGTERM);
         let finished = running.finish();
-        finished.check_code(3);
-        // What left the group can be found without /proc only where a signal to -1 means the namespace.
-        if kind == "group" || mode == Mode::Pid1 {
-            finished.check_stdout_has("worker drained").check_stderr_lacks("SIGKILL");
+        finished.check_code(3).check_stdout_has("main told");
+        if in_reach {
+            finished.check_stdout_has("worker drained").check_stderr_lacks(KILLED);
+            assert!(finished.outlived.is_empty(), "{kind}: {finished:#?}");
         }
     }
     let running = prepared(mode, hide).options(["--grace", "500ms"]).command(fixture("ignore", ["2", "15"])).start();

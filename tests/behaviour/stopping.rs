@@ -29,6 +29,9 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
+/// What the line about a killed process says; others only announce it.
+pub const KILLED: &str = "SIGKILL to";
+
 fn stop(init: Init, signal: i32) -> Finished {
     let running = init.start();
     running.wait_for("ready");
@@ -53,7 +56,7 @@ fn check_ctrl_c_only(mode: Mode, signal: i32) -> Outcome {
     let place = |text: &str| finished.stdout.iter().position(|line| line == text);
     let (interrupted, done) = (place("interrupted: saving the work"), place("cleanup done"));
     assert!(interrupted.is_some() && interrupted < done, "both steps in order: {finished:#?}");
-    finished.check_stderr_lacks("Traceback").check_stderr_lacks("SIGKILL");
+    finished.check_stderr_lacks("Traceback").check_stderr_lacks(KILLED);
     Ok(())
 }
 
@@ -123,7 +126,7 @@ fn a_stop_says_who_asked_who_got_what_and_how_it_ended(mode: Mode) -> Outcome {
     }
     finished.check_stderr_has(&["SIGTERM"]);
     finished.check_stderr_has(&[&pid.to_string()]);
-    finished.check_stderr_lacks("SIGKILL");
+    finished.check_stderr_lacks(KILLED);
     Ok(())
 }
 
@@ -159,7 +162,7 @@ fn an_infinite_grace_never_kills(mode: Mode) -> Outcome {
     let init = Init::new(mode).env("WEBSITE_SITE_NAME", "site").env("WEBSITES_CONTAINER_STOP_TIME_LIMIT", "1");
     let init = init.options(["--grace", "infinity"]).command(fixture("family", ["group", "1500", "told:3"]));
     let finished = stop(init, libc::SIGTERM);
-    finished.check_code(3).check_stdout_has("worker drained").check_stderr_lacks("SIGKILL");
+    finished.check_code(3).check_stdout_has("worker drained").check_stderr_lacks(KILLED);
     Ok(())
 }
 
@@ -250,7 +253,7 @@ fn the_last_call_frees_a_parent_that_waits_for_a_child_nobody_told(mode: Mode) -
         // A tenth of the grace before its end, and not earlier.
         assert!(asked.elapsed() >= Duration::from_millis(1800), "last call after {:?}", asked.elapsed());
         let finished = running.finish();
-        finished.check_code(3).check_stdout_has("worker drained").check_stderr_lacks("SIGKILL");
+        finished.check_code(3).check_stdout_has("worker drained").check_stderr_lacks(KILLED);
     }
     Ok(())
 }
@@ -270,8 +273,8 @@ pub fn only_child(running: &Running) -> i32 {
 pub fn check_killed_line(finished: &Finished, pid: i32) {
     let pid = pid.to_string();
     let names_it = |line: &&String| line.split(|c: char| !c.is_ascii_digit()).any(|word| word == pid);
-    let lines: Vec<_> = finished.stderr.iter().filter(|line| line.contains("SIGKILL")).filter(names_it).collect();
-    assert!(lines.len() == 1, "one line with SIGKILL and {pid} expected: {finished:#?}");
+    let lines: Vec<_> = finished.stderr.iter().filter(|line| line.contains(KILLED)).filter(names_it).collect();
+    assert!(lines.len() == 1, "one line with {KILLED:?} and {pid} expected: {finished:#?}");
     // The fixture is the test binary itself.
     assert!(lines[0].contains("behaviour"), "the name of the process is missing: {lines:?}");
 }

@@ -9,6 +9,7 @@
 //! | `ignore N...` | ignores these signals, says `ready PID`, waits for ever |
 //! | `print-signals [handlers or wait] [until N CODE]` | says `ready PID`, then `signal N code C value V from PID` for each; exits at the N-th kind |
 //! | `orphans COUNT CODE [N]` | makes this many orphans that die by signal N (else exit), says `no zombies` once they are reaped, exits |
+//! | `init-without-reaping COMMAND...` | a bad init for the negative control: waits for its command alone |
 //! | `family KIND WORKER MAIN` | a main process with a worker, see `family` |
 //! | `forks-when-told MS CODE` | at TERM starts a child that drains for this long, and exits |
 //! | `hop SECONDS` | ignores TERM and moves to a new process every millisecond |
@@ -24,6 +25,7 @@ use std::fs;
 use std::io::{self, BufRead};
 use std::mem::{self, MaybeUninit};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -43,6 +45,7 @@ pub fn run(name: &str, arguments: &[OsString]) -> i32 {
         ("print-signals", options) => print_signals(options),
         ("orphans", [count, code]) => orphans(number(count), number(code), None),
         ("orphans", [count, code, signal]) => orphans(number(count), number(code), Some(number(signal))),
+        ("init-without-reaping", [_, ..]) => init_without_reaping(arguments),
         ("family", [kind, worker, main]) => family(kind, worker, main),
         ("forks-when-told", [milliseconds, code]) => forks_when_told(milliseconds, number(code)),
         ("hop", [seconds]) => hop(number(seconds)),
@@ -256,6 +259,13 @@ fn orphans(count: i32, code: i32, signal: Option<i32>) -> i32 {
     }
     say("no zombies");
     code
+}
+
+fn init_without_reaping(command: &[OsString]) -> i32 {
+    // SAFETY: plain numbers. It gets the orphans, as an ordinary process too.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    let Ok(mut child) = Command::new(&command[0]).args(&command[1..]).spawn() else { return 99 };
+    child.wait().ok().and_then(|status| status.code()).unwrap_or(99)
 }
 
 fn orphan(gate: [i32; 2], signal: Option<i32>) -> ! {

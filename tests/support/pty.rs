@@ -270,7 +270,7 @@ impl Terminal {
 
     /// Waits until that process is stopped, as by Ctrl+Z. No event tells that to anyone but its parent.
     pub(crate) fn wait_until_stopped(&self, pid: i32) {
-        self.wait_until(&format!("process {pid} is stopped"), || state(pid) == Some('T'));
+        self.wait_until(&format!("process {pid} is stopped"), || is_stopped(pid));
     }
 
     /// Waits until that process has a handler: a shell installs one for INT only while it waits for a command.
@@ -455,7 +455,17 @@ pub(crate) fn send(pid: i32, signal: &str) {
 
 /// The state letter of a process, as `ps` shows it.
 pub(crate) fn state(pid: i32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    state_in(format!("/proc/{pid}/stat").as_ref())
+}
+
+/// With all its threads: one that still runs may read another line.
+fn is_stopped(pid: i32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| state_in(&thread.path().join("stat")) == Some('T'))
+}
+
+fn state_in(stat: &Path) -> Option<char> {
+    let stat = std::fs::read_to_string(stat).ok()?;
     stat.rsplit(") ").next()?.chars().next()
 }
 

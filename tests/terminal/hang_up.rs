@@ -39,7 +39,7 @@ fn a_hang_up_reaches_the_command(place: Place, under: Under) {
 }
 
 fn a_hang_up_ends_a_command_that_does_not_handle_it(under: Under) {
-    let (mut terminal, app, _) = Place::Leader.start(Terminal::new(), under, "app input=stdin");
+    let (mut terminal, app, _) = Place::Leader.start(Terminal::new(), under, "app");
     terminal.hang_up();
     terminal.wait_until_gone(app.pid);
     let status = terminal.wait_for_end();

@@ -16,6 +16,9 @@ pub(crate) fn tests() -> Vec<Test> {
         ctrl_z_and_fg_work_for_the_children_of_the_command,
         ctrl_z_and_fg_work_for_one_in_the_other,
         bg_lets_the_job_go_on_and_fg_gives_it_the_terminal_again,
+        bg_of_a_job_that_reads_stops_it_until_fg,
+        tstp_from_another_process_stops_the_job,
+        a_job_that_reads_only_later_gets_the_terminal_then,
         a_background_job_that_reads_is_stopped_until_fg,
         a_background_job_that_writes_is_stopped_where_the_terminal_says_so,
         a_background_job_that_does_neither_goes_on,
@@ -27,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
         the_shell_has_the_terminal_again_after_a_normal_end,
         the_shell_has_the_terminal_again_after_the_command_was_killed,
         the_shell_has_the_terminal_again_when_something_was_left_behind,
+        the_terminal_goes_back_to_the_group_it_came_from,
         a_line_editing_shell_works_as_before_after_a_job,
         an_interactive_shell_as_the_command_has_job_control,
         an_interactive_shell_as_the_command_can_suspend_itself,
@@ -136,9 +140,63 @@ fn bg_lets_the_job_go_on_and_fg_gives_it_the_terminal_again(under: Under) {
     terminal.wait_until_the_shell_answers();
     terminal.type_line("fg");
     terminal.wait_for_line("app catch");
-    terminal.wait_until("the job has the terminal", || terminal.foreground_group() == Some(app.group));
+    terminal.wait_until("the job has the terminal", || terminal.foreground_group() != Some(terminal.leader()));
     terminal.press(CTRL_C);
     terminal.wait_for_line("cleaning up after INT");
+    expect_status(&mut terminal, "7");
+}
+
+fn bg_of_a_job_that_reads_stops_it_until_fg(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&under.wrap("app catch=INT,CONT input=stdin"));
+    terminal.press(CTRL_Z);
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    terminal.wait_until_stopped(app.pid);
+    terminal.type_line("bg");
+    terminal.wait_for_line("got CONT");
+    wait_until_the_job_is_stopped(&terminal, under, &app);
+    terminal.wait_until_the_shell_answers();
+    let jobs = terminal.ask("jobs -l");
+    assert!(jobs.contains("Stopped (tty input)"), "jobs: {jobs}\n{}", terminal.describe());
+    terminal.type_line("fg");
+    terminal.type_line("hello");
+    terminal.wait_for("read hello");
+    terminal.press(CTRL_C);
+    terminal.wait_for_line("got INT");
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
+}
+
+fn tstp_from_another_process_stops_the_job(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&under.wrap("app catch=INT input=stdin"));
+    pty::send(under.receiver(&app), "TSTP");
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    wait_until_the_job_is_stopped(&terminal, under, &app);
+    terminal.type_line("fg");
+    terminal.type_line("hello");
+    terminal.wait_for("read hello");
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
+}
+
+/// `fg` of a job that runs sends it nothing: who waits for a signal to take the terminal along waits in vain.
+fn a_job_that_reads_only_later_gets_the_terminal_then(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&format!("{} &", under.wrap("app catch=INT start=HUP input=stdin")));
+    terminal.wait_until_the_shell_answers();
+    terminal.type_line("fg");
+    terminal.wait_until("the job has the terminal", || terminal.foreground_group() != Some(terminal.leader()));
+    pty::send(under.receiver(&app), "HUP");
+    terminal.wait_for_line("got HUP");
+    terminal.type_line("hello");
+    terminal.wait_for("read hello");
+    terminal.press(CTRL_C);
+    terminal.wait_for_line("got INT");
+    assert_eq!(1, terminal.counts(under.receiver(&app))["INT"], "{}", terminal.describe());
+    terminal.type_line("exit 7");
     expect_status(&mut terminal, "7");
 }
 
@@ -286,6 +344,16 @@ fn the_shell_has_the_terminal_again_when_something_was_left_behind(under: Under)
 fn expect_the_shell_in_front(terminal: &mut Terminal) {
     assert_eq!(Some(terminal.leader()), terminal.foreground_group(), "{}", terminal.describe());
     assert_eq!("it reads", terminal.ask("read line < /dev/tty; echo $line\nit reads"));
+}
+
+/// Shells take the terminal back themselves. Here somebody starts the job who leaves it where it is.
+fn the_terminal_goes_back_to_the_group_it_came_from(under: Under) {
+    for end in ["code=5", "die=KILL"] {
+        let mut terminal = Terminal::shell();
+        terminal.type_line(&format!("app launch {}", under.wrap(&format!("app {end}"))));
+        terminal.wait_for_line("the terminal is where it was");
+        expect_status(&mut terminal, if end == "code=5" { "5" } else { "137" });
+    }
 }
 
 /// With readline, as people use it: it changes the terminal's settings for itself and back for the job.

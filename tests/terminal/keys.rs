@@ -161,14 +161,17 @@ fn ctrl_z_does_not_freeze_pid_1(under: Under) {
 }
 
 fn ctrl_z_does_not_freeze(place: Place, under: Under) {
-    let (mut terminal, ..) = place.start(Terminal::new(), under, "app catch=INT input=stdin");
+    let (mut terminal, _, receiver) = place.start(Terminal::new(), under, "app catch=INT input=stdin children=2");
     for word in ["one", "two", "three"] {
         terminal.press(CTRL_Z);
         terminal.type_line(word);
         terminal.wait_for(&format!("read {word}"));
     }
-    terminal.press(CTRL_C);
-    terminal.wait_for_line("got INT");
+    // Its children go on as well.
+    pty::send(receiver, "PWR");
+    for _ in 0..3 {
+        terminal.wait_for_line("so far: ");
+    }
     terminal.type_line("exit 7");
     place.expect_end(&mut terminal, 7);
 }

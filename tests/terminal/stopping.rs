@@ -74,7 +74,7 @@ fn term_to_a_stopped_job_takes_effect_at_fg() -> Outcome {
 fn term_stops_every_process_of_a_pipeline_that_is_below_the_init() -> Outcome {
     let mut terminal = Terminal::shell();
     let app =
-        terminal.run("graceinit -- app exit=TERM:7 children=2 log=/dev/tty | app input=stdin; echo ${PIPESTATUS[*]}");
+        terminal.run("graceinit -- app exit=TERM:7 children=2 log=/dev/tty | app label=end input=stdin; echo ${PIPESTATUS[*]}");
     pty::send(app.init(), "TERM");
     terminal.wait_for_line("cleaning up after TERM");
     // The end of the pipeline reads the end of its input: everything that held the pipe is gone, and it was not signalled itself.

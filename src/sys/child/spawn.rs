@@ -74,7 +74,10 @@ impl fmt::Display for SpawnError {
                 write!(f, "cannot run {command}: it is there, but its interpreter or dynamic loader is not")
             }
             Self::Exec { command, error, found: true } if error.raw_os_error() == Some(libc::ENOEXEC) => {
-                write!(f, "cannot run {command}: not a program of this system, and there is no /bin/sh to run it as a script")
+                write!(
+                    f,
+                    "cannot run {command}: not a program of this system, and there is no /bin/sh to run it as a script"
+                )
             }
             Self::Exec { command, found: false, .. } => write!(f, "cannot run {command}: command not found"),
             Self::Exec { command, error, .. } => write!(f, "cannot run {command}: {error}"),
@@ -107,7 +110,9 @@ pub fn spawn(launch: &Launch<'_>) -> Result<Pid, SpawnError> {
             }
             outcome(reader).map_or(Ok(Pid(pid)), |failure| {
                 // SAFETY: waitpid with a null status only reaps the child, which is ending.
-                while unsafe { libc::waitpid(pid, ptr::null_mut(), libc::__WALL) } == -1 && Errno::last() == Errno::EINTR {}
+                while unsafe { libc::waitpid(pid, ptr::null_mut(), libc::__WALL) } == -1
+                    && Errno::last() == Errno::EINTR
+                {}
                 Err(prepared.explain(failure))
             })
         }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::Buffer;
 use crate::process::{Dispositions, Pid, Process, Snapshot, Waiting, base_name};
-use crate::signal::SignalSet;
+use crate::signal::{Signal, SignalSet};
+use crate::sys::signals;
 
 /// Fills in the details of a snapshot.
 pub(super) fn fill(snapshot: &mut Snapshot, readable: bool) {
@@ -26,6 +28,7 @@ pub(super) fn fill(snapshot: &mut Snapshot, readable: bool) {
             process.arguments = buffer.read(pid, "cmdline").unwrap_or_default().into();
         }
     }
+    look_again(snapshot, &mut buffer);
     // The children of those that wait: whether one is what its parent waits for.
     let waiting: Vec<Pid> = snapshot
         .processes()
@@ -44,6 +47,21 @@ pub(super) fn fill(snapshot: &mut Snapshot, readable: bool) {
     }
 }
 
+/// fork(3), posix_spawn(3) and dash block every signal for a moment while they start a program: that says nothing about what
+/// the process does with them.
+fn look_again(snapshot: &mut Snapshot, buffer: &mut Buffer) {
+    const MOMENT: Duration = Duration::from_millis(2);
+    let blocks_all = |process: &&mut Process| {
+        let unusual = [Signal::SEGV, Signal::ILL, Signal::FPE, Signal::TERM, Signal::INT];
+        process.dispositions.is_some_and(|does| unusual.iter().all(|&signal| does.blocked.contains(signal)))
+    };
+    let mut blocking = snapshot.processes_mut().iter_mut().filter(blocks_all).peekable();
+    if blocking.peek().is_some() {
+        signals::pause(MOMENT);
+        blocking.for_each(|process| fill_signals(process, buffer));
+    }
+}
+
 /// stat(5) has the masks of the main thread, and only signals 1 to 31: status has them all.
 fn fill_signals(process: &mut Process, buffer: &mut Buffer) {
     let Some(status) = buffer.read(process.pid(), "status") else { return };
@@ -53,7 +71,8 @@ fn fill_signals(process: &mut Process, buffer: &mut Buffer) {
         return;
     };
     let threads: u32 = line_of(status, "Threads:").and_then(|text| text.parse().ok()).unwrap_or(1);
-    let blocked = if blocked.0 != 0 && threads > 1 { blocked_everywhere(process.pid(), blocked, buffer) } else { blocked };
+    let blocked =
+        if blocked.0 != 0 && threads > 1 { blocked_everywhere(process.pid(), blocked, buffer) } else { blocked };
     process.dispositions = Some(Dispositions { caught, ignored, blocked });
 }
 

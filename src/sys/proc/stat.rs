@@ -66,7 +66,10 @@ mod tests {
     fn the_fields_are_found_behind_any_name() {
         for name in ["app", "a) R 1 1", "new\nline", ") (", "", "((("] {
             let process = parse(&line(name, 'S')).unwrap();
-            assert_eq!((process.pid(), process.parent, process.group, process.session), (Pid(42), Pid(7), Pid(8), Pid(9)));
+            assert_eq!(
+                (process.pid(), process.parent, process.group, process.session),
+                (Pid(42), Pid(7), Pid(8), Pid(9))
+            );
             assert_eq!(process.identity.started, 4711);
             assert_eq!(&*process.name, name.as_bytes());
             let does = process.dispositions.unwrap();
