@@ -57,12 +57,8 @@ pub fn parse(arguments: Vec<OsString>, environment: impl Fn(&str) -> Option<OsSt
     let given_grace = settings.read("grace", values::grace)?.flatten();
     let drain = settings.read("drain", values::duration)?.unwrap_or_default();
     let pre_stop = settings.read("pre-stop", values::words)?.unwrap_or_default();
-    if let Some(Some(grace)) = given_grace.filter(|grace| grace.is_some_and(|grace| grace < drain)) {
-        bail!(
-            "the drain of {}s is longer than the grace of {}s: it has to fit inside",
-            drain.as_secs_f32(),
-            grace.as_secs_f32()
-        );
+    if given_grace.flatten().is_some_and(|grace| grace < drain) {
+        bail!("the drain is longer than the grace: it has to fit inside");
     }
     let to = if matches.get_flag("group") { Some(Whom::Group) } else { settings.read("to", values::whom)? };
     let policy = Policy {

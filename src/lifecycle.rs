@@ -114,8 +114,15 @@ pub enum Event {
     Signal(Received),
     /// A child (the command, or an adopted process) has ended and was reaped.
     Ended(Pid, End),
-    /// A child was stopped by this signal.
-    Paused(Pid, Signal),
+    /// A child was stopped.
+    Paused {
+        /// Which one.
+        pid: Pid,
+        /// By which signal.
+        signal: Signal,
+        /// Whether the terminal is our own group's at this moment.
+        terminal_is_ours: bool,
+    },
     /// A watched process that is no child has ended.
     Gone(Pid),
     /// There is no child left.
@@ -241,7 +248,7 @@ impl Lifecycle {
             Event::Signal(received) => self.on_signal(received, now, actions),
             Event::Ended(pid, end) => self.on_end(pid, Some(end), now, actions),
             Event::Gone(pid) => self.on_end(pid, None, now, actions),
-            Event::Paused(pid, signal) => self.on_pause(pid, signal, actions),
+            Event::Paused { pid, signal, terminal_is_ours } => self.on_pause(pid, signal, terminal_is_ours, actions),
             Event::Suspended(worked) => self.on_suspended(worked, actions),
             Event::Alone => self.alone = true,
             Event::Seen(snapshot) => self.on_snapshot(snapshot.as_ref(), now, actions),

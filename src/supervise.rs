@@ -179,7 +179,10 @@ impl Supervisor {
         for _ in 0..REAP_BATCH {
             match child::reap() {
                 Waited::Ended(pid, end) => self.step(Event::Ended(pid, end)),
-                Waited::Paused(pid, signal) => self.step(Event::Paused(pid, signal)),
+                Waited::Paused(pid, signal) => {
+                    let terminal_is_ours = self.terminal.as_ref().is_some_and(Terminal::is_ours);
+                    self.step(Event::Paused { pid, signal, terminal_is_ours });
+                }
                 Waited::Nothing => return,
                 Waited::Alone => return self.step(Event::Alone),
             }

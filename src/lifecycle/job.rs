@@ -45,9 +45,14 @@ impl Lifecycle {
     }
 
     /// The command was stopped: graceinit stops too, so that the shell sees the job as stopped.
-    pub(super) fn on_pause(&mut self, pid: Pid, signal: Signal, actions: &mut Vec<Action>) {
+    pub(super) fn on_pause(&mut self, pid: Pid, signal: Signal, terminal_is_ours: bool, actions: &mut Vec<Action>) {
         if pid != self.setting.main {
             return;
+        }
+        let has_own_group = matches!(self.setting.placement, Placement::OwnGroup { .. });
+        if has_own_group && terminal_is_ours && matches!(signal, Signal::TTIN | Signal::TTOU) {
+            // `fg` of a job that ran in the background: the shell gives us the terminal and sends nothing.
+            return actions.push(Action::Resume);
         }
         self.job.paused_by = Some(signal);
         let terminal_stop = std::mem::take(&mut self.job.terminal_stop);

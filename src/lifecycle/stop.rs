@@ -221,7 +221,7 @@ impl Lifecycle {
                 }
             }
             Phase::Draining { .. } | Phase::Stopping | Phase::Sweeping if due(&mut stop.kill_at) => {
-                self.begin_kill(now)
+                self.begin_kill(now);
             }
             Phase::Draining { until } if until <= now => self.end_drain(),
             Phase::Draining { .. } => {}

@@ -228,11 +228,11 @@ fn role(process: &Process, request: &Request<'_>, aim: Aim, only_waits: bool) ->
         Some(false) => return Role::Told,
         None => {}
     }
-    if process.dispositions.is_some() && is_wrapper(process) {
-        // A trap is the shell's own clean-up; a forwarder has none.
-        return trapped(process, request).map_or(Role::Wraps, Role::Traps);
-    }
     match handling(process, request) {
+        Handling::Handles(_) | Handling::Nothing if is_wrapper(process) => {
+            // A trap is the shell's own clean-up; a forwarder has none.
+            trapped(process, request).map_or(Role::Wraps, Role::Traps)
+        }
         Handling::Handles(_) if aim == Aim::Stop && only_waits && process.only_handles_interrupt() => Role::Wraps,
         Handling::Handles(signal) => Role::Handles(signal),
         Handling::Ignores => Role::Ignores,

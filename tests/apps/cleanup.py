@@ -12,7 +12,7 @@ import time
 
 
 def say(text):
-    print(text, flush=True)
+    os.write(1, f"{text}\n".encode())  # print() may not be interrupted by a handler that prints
     if os.environ.get("SAY_TO"):
         with open(os.environ["SAY_TO"], "a") as lines:
             lines.write(text + "\n")

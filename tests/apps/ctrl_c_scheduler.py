@@ -6,8 +6,9 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 
 def job():
+    time.sleep(0.3)  # the scheduler is still in the middle of starting this thread, and does not survive an interrupt there
     print("job started", flush=True)
-    time.sleep(1.2)
+    time.sleep(1)
     print("job done", flush=True)
 
 

@@ -15,7 +15,7 @@ import time
 
 
 def say(text):
-    print(text, flush=True)
+    os.write(1, f"{text}\n".encode())  # print() may not be interrupted by a handler that prints
 
 
 def on_term(action):

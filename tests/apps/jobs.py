@@ -1,6 +1,6 @@
 """The task queues on redis, behind the unix socket named by REDIS_SOCKET. `jobs.py celery|dramatiq|rq N` queues N jobs.
 
-Each job counts itself in redis when it is done: what was promised to a user is done, whatever the worker said.
+Each job counts itself in redis when it starts and when it is done: what was promised to a user is done, whatever the worker said.
 """
 
 import os
@@ -14,10 +14,10 @@ WHICH = os.environ.get("QUEUE") or sys.argv[1]
 def work():
     import redis
 
-    print("job started", flush=True)
+    store = redis.Redis(unix_socket_path=SOCKET)
+    store.incr("started")
     time.sleep(1.5)
-    redis.Redis(unix_socket_path=SOCKET).incr("done")
-    print("job done", flush=True)
+    store.incr("done")
 
 
 if WHICH == "celery":

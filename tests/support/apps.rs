@@ -129,10 +129,15 @@ impl Place {
         assert!(queued, "the jobs could not be queued: {said}");
     }
 
+    /// How many jobs have `started`, or are `done`.
+    pub(crate) fn count_jobs(&self, state: &str) -> usize {
+        self.ask_redis(&format!("GET {state}")).lines().nth(1).and_then(|count| count.parse().ok()).unwrap_or(0)
+    }
+
     /// Checks that all of them are done, and for Celery that the results are in its store.
     pub(crate) fn check_jobs_done(&self, queue: &str, count: usize, finished: &Finished) {
-        let done = self.ask_redis("GET done");
-        assert!(done.ends_with(&format!("\r\n{count}")), "{count} jobs to be done, redis says {done:?}: {finished:#?}");
+        let done = self.count_jobs("done");
+        assert!(done == count, "{count} jobs to be done, not {done}: {finished:#?}");
         if queue == "celery" {
             let keys = self.ask_redis("KEYS celery-task-meta-*");
             let results = keys.lines().filter(|line| line.starts_with("celery-task-meta-"));

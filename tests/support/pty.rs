@@ -1,5 +1,7 @@
 //! Real terminals for the tests: a pseudo-terminal, what is started on it, and the keys of the person in front of it.
 
+#![allow(dead_code, reason = "each crate uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::fmt::Write as _;
@@ -115,11 +117,20 @@ impl Terminal {
         self
     }
 
+    /// The same with words that may contain blanks.
+    pub(crate) fn start_words(mut self, words: &[&str]) -> Self {
+        self.start_command(words, Controlling::Yes);
+        self
+    }
+
     fn start(&mut self, command: &str, controlling: Controlling) {
-        let mut words = command.split_whitespace();
+        self.start_command(&command.split_whitespace().collect::<Vec<_>>(), controlling);
+    }
+
+    fn start_command(&mut self, words: &[&str], controlling: Controlling) {
         let terminal = File::from(open_terminal(&self.slave));
-        let mut builder = Command::new(words.next().unwrap());
-        builder.args(words).env_clear().envs(self.environment.iter().cloned());
+        let mut builder = Command::new(words[0]);
+        builder.args(&words[1..]).env_clear().envs(self.environment.iter().cloned());
         builder.stdin(terminal.try_clone().unwrap()).stdout(terminal.try_clone().unwrap()).stderr(terminal);
         builder.current_dir("/");
         // SAFETY: only system calls between fork and exec.
@@ -136,7 +147,7 @@ impl Terminal {
                 Ok(())
             });
         }
-        self.leader = Some(builder.spawn().unwrap_or_else(|error| panic!("{command}: {error}")));
+        self.leader = Some(builder.spawn().unwrap_or_else(|error| panic!("{words:?}: {error}")));
     }
 
     /// The pid of what was started, as seen from here.

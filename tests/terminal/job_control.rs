@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         tstp_from_another_process_stops_the_job,
         a_job_that_reads_only_later_gets_the_terminal_then,
         a_background_job_that_reads_is_stopped_until_fg,
+        a_background_pipeline_works_after_fg,
         a_background_job_that_writes_is_stopped_where_the_terminal_says_so,
         a_background_job_that_does_neither_goes_on,
         a_command_that_suspends_itself_can_be_continued,
@@ -214,6 +215,21 @@ fn a_background_job_that_reads_is_stopped_until_fg(under: Under) {
     terminal.wait_for_line("got INT");
     terminal.type_line("exit 7");
     expect_status(&mut terminal, "7");
+}
+
+fn a_background_pipeline_works_after_fg(under: Under) {
+    let mut terminal = Terminal::shell();
+    let command = under.wrap("app catch=INT input=/dev/tty");
+    let app = terminal.run(&format!("{command} | app label=end ignore=INT input=stdin &"));
+    wait_until_the_job_is_stopped(&terminal, under, &app);
+    terminal.wait_until_the_shell_answers();
+    terminal.type_line("fg");
+    terminal.type_line("hello");
+    terminal.wait_for("read hello");
+    expect_stop_and_revival(&mut terminal, &app);
+    assert_eq!(1, terminal.counts(under.receiver(&app))["INT"], "{}", terminal.describe());
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "0");
 }
 
 fn a_background_job_that_writes_is_stopped_where_the_terminal_says_so(under: Under) {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::apps::{Place, Request, need, need_root};
-use crate::support::{Finished, Init, Mode, Outcome, Running, Test, peer};
+use crate::support::{Finished, Init, Mode, Outcome, Running, Test, eventually, peer};
 
 const TERM: i32 = libc::SIGTERM;
 const INT: i32 = libc::SIGINT;
@@ -255,7 +255,7 @@ impl Row {
             };
         }
         if let Some((_, count)) = self.jobs {
-            running.wait_for_nth("job started", count);
+            eventually("all jobs have started", || (place.count_jobs("started") == count).then_some(()));
         }
         let request = self.request.then(|| place.request("/"))?;
         running.wait_for("request started");

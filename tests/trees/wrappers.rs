@@ -145,7 +145,7 @@ fn python_wrappers() -> Vec<Row> {
     let runs_int = ["app told INT", "app clean", "wrapper saw 0"];
     let captures_term = ["captured: app told TERM", "captured: app clean", "wrapper saw 0"];
     let captures_int = ["captured: app told INT", "captured: app clean", "wrapper saw 0"];
-    let interrupted = |row: Row| row.ready("child ready").says(["wrapper interrupted"]).code(0).peers("main: lost, group: lost");
+    let interrupted = |row: Row| row.says(["wrapper interrupted"]).code(0).peers("main: lost, group: lost");
     const SLEEP: &str = "echo child ready; exec sleep 1000";
     vec![
         seen(run("subprocess_run_over_a_program_that_knows_term", "plain", TERM)).says(runs_term).also_int(),
@@ -164,6 +164,7 @@ fn python_wrappers() -> Vec<Row> {
             "keyboard_interrupt_around_subprocess_run_of_a_sleep",
             ["{python}", "{apps}/run.py", "plain", "sh", "-c", SLEEP],
         ))
+        .ready("child ready")
         .also_int(),
         interrupted(row(
             "keyboard_interrupt_around_subprocess_run_of_a_captured_sleep",
@@ -204,8 +205,8 @@ fn forwarders() -> Vec<Row> {
 fn nothing_to_clean_up() -> Vec<Row> {
     let at_once = |row: Row| row.options(["--grace", "infinity"]).never(["after"]);
     vec![
-        at_once(row("a_sleep_ends_at_once", ["sleep", "1000"])).code(143).peers("main: hang as PID 1, group: ends"),
-        at_once(row("a_tail_ends_at_once", ["tail", "-f", "/dev/null"])).code(143).peers("main: ends, group: ends"),
+        at_once(row("a_sleep_ends_at_once", ["sh", "-c", "echo ready; exec sleep 1000"])).ready("ready").code(143).peers("main: hang as PID 1, group: ends"),
+        at_once(row("a_tail_ends_at_once", ["tail", "-f", "{apps}/node/package.json"])).ready("}").code(143).peers("main: ends, group: ends"),
         at_once(row("a_shell_over_a_sleep_ends_at_once", ["sh", "-c", "echo ready; sleep 1000; echo after"]))
             .ready("ready")
             .code(143)
