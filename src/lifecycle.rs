@@ -131,6 +131,8 @@ pub enum Event {
     Seen(Option<Snapshot>),
     /// The answer to `Action::Watch`: whether all of them can be watched.
     Watching(bool),
+    /// The answer to `Action::AskGroup`: whether nobody is left in it.
+    GroupIsEmpty(bool),
     /// The answer to `Action::StartPreStop`.
     PreStopStarted(Option<Pid>),
     /// The answer to `Action::Suspend`: whether graceinit was stopped (and is running again).
@@ -153,6 +155,8 @@ pub enum Action {
     /// Send SIGSTOP to all our own children, at once: a process that forks and exits all the time has moved on before a
     /// snapshot is read, but has become our child by then.
     StopChildren,
+    /// Tell whether anybody is left in the command's group.
+    AskGroup,
     /// Tell when one of these ends.
     Watch(Vec<Identity>),
     /// Start the pre-stop command.
@@ -253,6 +257,7 @@ impl Lifecycle {
             Event::Alone => self.alone = true,
             Event::Seen(snapshot) => self.on_snapshot(snapshot.as_ref(), now, actions),
             Event::Watching(all) => self.on_watching(all, now),
+            Event::GroupIsEmpty(empty) => self.on_group(empty, actions),
             Event::PreStopStarted(pid) => self.on_pre_stop(pid),
             Event::Settled => self.on_settled(now, actions),
         }

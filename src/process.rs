@@ -83,7 +83,9 @@ pub enum Waiting {
     Pipes(Vec<u64>),
     /// sigwait(3) and its kin: while it waits, the signals waited for show nowhere else.
     Signals,
-    /// Anything else, or it runs.
+    /// Nothing: it runs at this moment.
+    Running,
+    /// Anything else.
     Other,
     /// It could not be read.
     Unreadable,

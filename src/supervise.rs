@@ -223,6 +223,7 @@ impl Supervisor {
                 child::stop_children();
                 None
             }
+            Action::AskGroup => Some(Event::GroupIsEmpty(!child::group_exists(self.setting.group))),
             Action::Watch(identities) => Some(Event::Watching(self.watch(&identities))),
             Action::StartPreStop => Some(Event::PreStopStarted(self.start_pre_stop())),
             Action::Resume => {

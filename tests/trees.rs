@@ -19,12 +19,15 @@ mod apps;
 mod families;
 #[path = "trees/row.rs"]
 mod row;
+#[path = "trees/servers.rs"]
+mod servers;
 #[path = "trees/wrappers.rs"]
 mod wrappers;
 
 mod support;
 
 fn main() {
-    let rows = [wrappers::rows(), families::rows()].concat();
-    support::main(rows.iter().flat_map(row::Row::tests).collect());
+    let rows = [wrappers::rows(), families::rows(), servers::rows()].concat();
+    let rows = rows.iter().flat_map(row::Row::tests).collect();
+    support::main(support::all([rows, servers::tests()]));
 }

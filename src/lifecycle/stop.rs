@@ -46,9 +46,18 @@ pub(super) struct Stop {
     /// What the last round of SIGKILL found.
     survivors: Option<Note>,
     /// Not everybody in charge can be watched.
-    blind: bool,
+    unwatched: bool,
+    told_blindly: Blindly,
     pre_stop: Option<Pid>,
     drain_until: Duration,
+}
+
+/// Whom the stop signal was sent to without a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blindly {
+    Nobody,
+    Group,
+    Everybody,
 }
 
 impl Stop {
@@ -71,7 +80,8 @@ impl Stop {
             kill_round: KILL_ROUNDS.0,
             met: Vec::new(),
             survivors: None,
-            blind: false,
+            unwatched: false,
+            told_blindly: Blindly::Nobody,
             pre_stop: None,
             drain_until: now,
         }
@@ -176,6 +186,9 @@ impl Lifecycle {
             Phase::Sweeping if self.in_charge.is_empty() => {
                 if let Some(stop) = &mut self.stop {
                     stop.rest_at.get_or_insert(now.saturating_add(REREAD));
+                    if stop.told_blindly == Blindly::Group && self.setting.is_pid_1() && self.main_end.is_some() {
+                        actions.push(Action::AskGroup);
+                    }
                 }
             }
             Phase::Running
@@ -292,7 +305,7 @@ impl Lifecycle {
             stop.rest_at = None;
             actions.push(Action::Watch(self.in_charge.iter().map(|order| order.identity).collect()));
         } else if !self.in_charge.is_empty() {
-            stop.reread_at = stop.blind.then(|| now.saturating_add(REREAD));
+            stop.reread_at = stop.unwatched.then(|| now.saturating_add(REREAD));
         } else if purpose == Purpose::First {
             self.phase = Phase::Sweeping;
         } else if purpose == Purpose::Orphans {
@@ -303,31 +316,39 @@ impl Lifecycle {
     /// The answer to `Action::Watch`.
     pub(super) fn on_watching(&mut self, all: bool, now: Duration) {
         if let Some(stop) = &mut self.stop {
-            stop.blind = !all;
-            stop.reread_at = stop.blind.then(|| now.saturating_add(REREAD));
+            stop.unwatched = !all;
+            stop.reread_at = stop.unwatched.then(|| now.saturating_add(REREAD));
         }
     }
 
     /// Rule 13: without /proc the group is told, as any init would.
     pub(super) fn next_blind_wave(&mut self, purpose: Purpose, actions: &mut Vec<Action>) {
-        let Some(stop) = &self.stop else { return };
-        if !matches!(self.phase, Phase::Stopping | Phase::Sweeping) {
-            return;
-        }
-        let everybody = self.setting.is_pid_1() && purpose != Purpose::First;
-        let to = if everybody { Action::DeliverToAll } else { Action::DeliverToGroup };
-        match purpose {
-            Purpose::First => self.phase = Phase::Sweeping,
-            // Once is enough for the rest; the last call may repeat it.
-            Purpose::Rest if stop.blind => return,
-            Purpose::Rest | Purpose::LastCall => {}
-            Purpose::Orphans | Purpose::Forward(_) | Purpose::Kill => return,
-        }
+        let is_pid_1 = self.setting.is_pid_1();
+        let Some(stop) = &mut self.stop else { return };
+        let to_all = match (purpose, self.phase) {
+            (Purpose::First, Phase::Stopping) => false,
+            // Nobody has been told yet (rule 12), or the group is empty: nobody is told twice.
+            (Purpose::Rest, Phase::Sweeping)
+                if stop.told_blindly == Blindly::Nobody && self.history.told.is_empty() =>
+            {
+                is_pid_1
+            }
+            (Purpose::LastCall, Phase::Stopping | Phase::Sweeping) => is_pid_1,
+            _ => return,
+        };
+        self.phase = Phase::Sweeping;
+        stop.told_blindly = if to_all { Blindly::Everybody } else { Blindly::Group };
+        let to = if to_all { Action::DeliverToAll } else { Action::DeliverToGroup };
         actions.push(to(stop.signal));
         actions.push(to(Signal::CONT));
         actions.push(Action::Tell(Note::SentBlindly(stop.signal)));
-        if let Some(stop) = &mut self.stop {
-            stop.blind = true;
+    }
+
+    /// The answer to `Action::AskGroup`: with the group gone, whoever is left has not been told yet.
+    pub(super) fn on_group(&mut self, is_empty: bool, actions: &mut Vec<Action>) {
+        if let Some(stop) = self.stop.as_mut().filter(|stop| is_empty && stop.told_blindly == Blindly::Group) {
+            stop.told_blindly = Blindly::Nobody;
+            self.next_blind_wave(Purpose::Rest, actions);
         }
     }
 

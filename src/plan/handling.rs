@@ -86,9 +86,19 @@ pub(super) fn is_wrapper(process: &Process) -> bool {
 /// sent all the same, for it does no harm; but where TERM is caught as well, that one is a trap for sure.
 pub(super) fn trapped(process: &Process, request: &Request<'_>) -> Option<Signal> {
     let surely = other(request).filter(|&other| other == Signal::TERM);
+    if has_exit_trap(process) {
+        return None;
+    }
     // A blocked signal is no trap: dash blocks all of them for a moment each time it starts a program.
     let traps = |signal| process.dispositions.is_some_and(|does| does.caught.contains(signal));
     surely.into_iter().chain([request.signal]).find(|&signal| is_shell(process) && traps(signal))
+}
+
+/// bash with `trap ... EXIT` catches whatever would end it, and at TERM runs that trap at once and dies, while its program is
+/// still cleaning up. It runs the trap in any case, so it is held like a shell without a trap, and runs it at its end.
+fn has_exit_trap(process: &Process) -> bool {
+    const ENDING: [Signal; 6] = [Signal::HUP, Signal::ALRM, Signal::USR1, Signal::USR2, Signal::XCPU, Signal::VTALRM];
+    process.dispositions.is_some_and(|does| ENDING.iter().all(|&signal| does.caught.contains(signal)))
 }
 
 /// A job that a shell started with `&`: it ignores INT and QUIT (POSIX, 2.9.3.1).
@@ -103,7 +113,7 @@ pub(super) fn only_waits_for(process: &Process, child: &Process) -> bool {
         Some(Waiting::Child(None)) => true,
         Some(Waiting::Child(Some(pid))) => *pid == child.pid(),
         Some(Waiting::Pipes(pipes)) => child.outputs.iter().any(|pipe| pipes.contains(pipe)),
-        Some(Waiting::Signals | Waiting::Other | Waiting::Unreadable) | None => false,
+        Some(Waiting::Signals | Waiting::Running | Waiting::Other | Waiting::Unreadable) | None => false,
     };
     let helper = child.arguments.windows(b"multiprocessing".len()).any(|part| part == b"multiprocessing");
     waits && child.has_execed && !helper

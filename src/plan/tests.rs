@@ -156,6 +156,11 @@ fn trap(pid: i32, parent: i32) -> P {
     p(pid, parent, "bash").catches("TERM INT")
 }
 
+/// bash with `trap ... EXIT`.
+fn exit_trap(pid: i32, parent: i32) -> P {
+    p(pid, parent, "bash").catches("HUP INT QUIT ALRM TERM USR1 USR2 XCPU VTALRM")
+}
+
 #[test]
 fn who_is_told_first() {
     let helper = "python3\0-c\0from multiprocessing.spawn import spawn_main";
@@ -219,6 +224,13 @@ fn who_is_told_first() {
             "2 TERM",
             "2 TERM",
         ),
+        (
+            "trap EXIT over a server: the trap must not run before the server has ended",
+            vec![exit_trap(2, 1), server(3, 2)],
+            "3 TERM",
+            "3 INT",
+        ),
+        ("trap EXIT over sleep", vec![exit_trap(2, 1), p(3, 2, "sleep")], "2 TERM, 3 TERM", "2 INT, 3 INT"),
         (
             "trap TERM over sleep: it would wait for it",
             vec![trap(2, 1), p(3, 2, "sleep")],

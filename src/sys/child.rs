@@ -126,6 +126,13 @@ pub fn signal_group(group: Pid, signal: Signal) -> io::Result<bool> {
     if group.0 <= 1 { Ok(false) } else { existing(kill(-group.0, signal)) }
 }
 
+/// Whether a process group has a member.
+#[must_use]
+pub fn group_exists(group: Pid) -> bool {
+    // SAFETY: signal 0 only asks. EPERM means that somebody is there.
+    group.0 > 1 && (unsafe { libc::kill(-group.0, 0) } == 0 || Errno::last() != Errno::ESRCH)
+}
+
 /// Sends a signal to every process of the PID namespace but ourselves; for anybody but PID 1 that would be the whole system,
 /// so nothing is sent. Returns whether there was anybody.
 ///

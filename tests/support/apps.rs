@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -13,7 +14,10 @@ use std::thread::{self, JoinHandle};
 use crate::support::{Finished, TemporaryFolder, eventually, fail, find_program, processes, python_program, skip_now};
 
 /// A private folder for one tree, and the names of everything that its command line may need.
-pub(crate) struct Place(TemporaryFolder);
+pub(crate) struct Place {
+    folder: TemporaryFolder,
+    port: u16,
+}
 
 impl Place {
     /// A new one, which every user may write to: some servers refuse to run as root.
@@ -21,12 +25,12 @@ impl Place {
         let folder = TemporaryFolder::new();
         let opened = fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777));
         opened.unwrap_or_else(|error| fail(format!("{}: {error}", folder.path().display())));
-        Self(folder)
+        Self { folder, port: free_port() }
     }
 
     /// A path in it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 
     /// Where a web server of this place listens.
@@ -40,16 +44,26 @@ impl Place {
     }
 
     /// Puts names into a word of a command line: `{dir}` this folder, `{apps}` tests/apps, `{python}`, `{bin}` the programs of
-    /// the Python environment, and for shells `{app}`, Python with tests/apps/cleanup.py. Skips where something is missing.
+    /// the Python environment, `{php-fpm}`, `{port}` a free port, and for shells `{app}`, Python with tests/apps/cleanup.py. Skips
+    /// the test where something is missing.
     pub(crate) fn fill(&self, word: &str) -> String {
-        let mut text = word.replace("{dir}", &shown(self.0.path()));
+        let mut text = word.replace("{dir}", &shown(self.folder.path()));
         if text.contains("{bin}") {
             text = text.replace("{bin}", &shown(&python_environment()));
         }
         if text.contains("{app}") || text.contains("{python}") {
             text = text.replace("{app}", "{python} {apps}/cleanup.py").replace("{python}", &shown(&python_program()));
         }
-        text.replace("{apps}", &shown(&apps_folder()))
+        if text.contains("{php-fpm}") {
+            text = text.replace("{php-fpm}", &shown(&php_fpm()));
+        }
+        text.replace("{apps}", &shown(&apps_folder())).replace("{port}", &self.port.to_string())
+    }
+
+    /// Writes a file of this place, with the names filled in.
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        let path = self.path(name);
+        fs::write(&path, self.fill(content)).unwrap_or_else(|error| fail(format!("{}: {error}", path.display())));
     }
 
     /// The words of a command line; `{app}` alone is two of them.
@@ -73,7 +87,7 @@ impl Place {
     /// The environment that every tree shares.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("HOME", shown(self.0.path())),
+            ("HOME", shown(self.folder.path())),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
             ("SOCKET", shown(&self.socket())),
             ("REDIS_SOCKET", shown(&self.redis_socket())),
@@ -225,6 +239,12 @@ pub(crate) fn need(program: &str) -> PathBuf {
     found.unwrap_or_else(|| skip_now(&format!("{program} (tests/apps/install puts it there)")))
 }
 
+/// Whether a process has a handler for a signal.
+pub(crate) fn catches(pid: i32, signal: i32) -> bool {
+    let mask = processes::status_field(pid, "SigCgt").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
+    mask.unwrap_or(0) & (1 << (signal - 1)) != 0
+}
+
 /// Skips the test where the tests do not run as root.
 pub(crate) fn need_root() {
     if !processes::are_root() {
@@ -249,6 +269,19 @@ fn python_environment() -> PathBuf {
         skip_now(&format!("the Python environment in {} (tests/apps/install puts it there)", folder.display()));
     }
     folder
+}
+
+fn php_fpm() -> PathBuf {
+    let programs = fs::read_dir("/usr/sbin").into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut programs: Vec<_> = programs.filter(|path| shown(path).contains("/php-fpm")).collect();
+    programs.sort();
+    programs.pop().unwrap_or_else(|| skip_now("php-fpm (tests/apps/install puts it there)"))
+}
+
+/// For the few servers that know no unix sockets. Somebody else could take it meanwhile, but nothing here does.
+fn free_port() -> u16 {
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    address.map_or_else(|error| fail(format!("no port: {error}")), |address| address.port())
 }
 
 fn apps_folder() -> PathBuf {

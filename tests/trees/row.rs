@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::apps::{Place, Request, need, need_root};
-use crate::support::{Finished, Init, Mode, Outcome, Running, Test, eventually, peer};
+use crate::apps::{Place, Request, catches, need, need_root};
+use crate::support::{Finished, Init, Mode, Outcome, Running, Test, eventually, peer, processes};
 
 const TERM: i32 = libc::SIGTERM;
 const INT: i32 = libc::SIGINT;
@@ -18,10 +18,12 @@ pub(crate) struct Row {
     environment: Vec<(&'static str, &'static str)>,
     needs: Vec<&'static str>,
     folder: &'static str,
+    files: Vec<(&'static str, &'static str)>,
     ready: Vec<Sign>,
     request: bool,
     jobs: Option<(&'static str, usize)>,
     says: Vec<&'static str>,
+    logs: Vec<&'static str>,
     never: Vec<&'static str>,
     code: Option<i32>,
     any_code_after_int: bool,
@@ -38,6 +40,7 @@ enum Sign {
     Stdout(&'static str, usize),
     Stderr(&'static str, usize),
     File(&'static str),
+    TermIsCaught,
 }
 
 /// A row: the name is a sentence, the command may have the names of `Place::fill` in its words.
@@ -49,10 +52,12 @@ pub(crate) fn row<const N: usize>(name: &'static str, command: [&'static str; N]
         environment: Vec::new(),
         needs: Vec::new(),
         folder: "{dir}",
+        files: Vec::new(),
         ready: Vec::new(),
         request: false,
         jobs: None,
         says: Vec::new(),
+        logs: Vec::new(),
         never: Vec::new(),
         code: None,
         any_code_after_int: false,
@@ -88,6 +93,12 @@ impl Row {
         self
     }
 
+    /// A file of its folder, such as a configuration.
+    pub(crate) fn file(mut self, name: &'static str, content: &'static str) -> Self {
+        self.files.push((name, content));
+        self
+    }
+
     /// Work is in flight when this is on standard output.
     pub(crate) fn ready(self, text: &'static str) -> Self {
         self.ready_times(text, 1)
@@ -111,6 +122,12 @@ impl Row {
         self.env("SAY_TO", "{dir}/said")
     }
 
+    /// Ready when the main process catches TERM: some say that they are ready before they are.
+    pub(crate) fn ready_when_it_catches_term(mut self) -> Self {
+        self.ready.push(Sign::TermIsCaught);
+        self
+    }
+
     /// Work is in flight when a web request has been received, and must be answered.
     pub(crate) fn with_a_request(mut self) -> Self {
         self.request = true;
@@ -126,6 +143,12 @@ impl Row {
     /// What must be on standard output in the end, in this order.
     pub(crate) fn says<const N: usize>(mut self, lines: [&'static str; N]) -> Self {
         self.says = lines.to_vec();
+        self
+    }
+
+    /// The same on standard error.
+    pub(crate) fn logs<const N: usize>(mut self, lines: [&'static str; N]) -> Self {
+        self.logs = lines.to_vec();
         self
     }
 
@@ -147,7 +170,13 @@ impl Row {
         self
     }
 
-    /// The same, but the exit code is another matter: a shell whose program was interrupted ends by SIGINT itself.
+    /// Asks with INT instead.
+    pub(crate) fn only_int(mut self) -> Self {
+        self.asks = vec![INT];
+        self
+    }
+
+    /// As `also_int`, but the exit code is another matter: a shell whose program was interrupted ends by SIGINT itself.
     pub(crate) fn also_int_with_any_code(mut self) -> Self {
         self.any_code_after_int = true;
         self.also_int()
@@ -229,6 +258,7 @@ impl Row {
     }
 
     fn start(&self, place: &Place, mode: Mode) -> Running {
+        self.files.iter().for_each(|(name, content)| place.write(name, content));
         let mut init = Init::new(mode).options(place.words(&self.options)).current_dir(place.fill(self.folder));
         for (name, value) in place.environment() {
             init = init.env(name, value);
@@ -249,10 +279,16 @@ impl Row {
     fn wait_until_in_flight(&self, running: &Running, place: &Place) -> Option<Request> {
         for sign in &self.ready {
             match sign {
-                Sign::Stdout(text, count) => running.wait_for_nth(text, *count),
-                Sign::Stderr(text, count) => running.wait_for_nth_stderr(text, *count),
-                Sign::File(text) => place.wait_for_file("said", text),
-            };
+                Sign::Stdout(text, count) => drop(running.wait_for_nth(text, *count)),
+                Sign::Stderr(text, count) => drop(running.wait_for_nth_stderr(text, *count)),
+                Sign::File(text) => drop(place.wait_for_file("said", text)),
+                Sign::TermIsCaught => {
+                    eventually("TERM is caught", || {
+                        let main = processes::children(running.pid()).into_iter().next()?;
+                        catches(main, TERM).then_some(())
+                    });
+                }
+            }
         }
         if let Some((_, count)) = self.jobs {
             eventually("all jobs have started", || (place.count_jobs("started") == count).then_some(()));
@@ -268,10 +304,12 @@ impl Row {
         }
         let mut problems = String::new();
         let mut complain = |what: String| writeln!(problems, "{what}").unwrap_or_default();
-        let mut lines = finished.stdout.iter();
-        for text in &self.says {
-            if !lines.any(|line| line.contains(text)) {
-                complain(format!("no {text:?}, or not in this order"));
+        for (stream, texts) in [(&finished.stdout, &self.says), (&finished.stderr, &self.logs)] {
+            let mut lines = stream.iter();
+            for text in texts {
+                if !lines.any(|line| line.contains(text)) {
+                    complain(format!("no {text:?}, or not in this order"));
+                }
             }
         }
         for text in &self.never {

@@ -86,12 +86,23 @@ fn without_pidfds_the_end_of_one_in_charge_is_still_noticed() {
 }
 
 #[test]
+fn without_proc_other_sessions_are_told_when_the_group_is_empty() {
+    let mut world =
+        World::of([server(2, 1), server(3, 2).drains(ms(400)), Proc { group: 4, ..server(4, 2).drains(ms(100)) }]);
+    world.has_proc = false;
+    world.run();
+    assert_eq!((world.got(3, Signal::TERM), world.got(4, Signal::TERM)), (Some(ms(0)), Some(ms(400))));
+    assert_eq!((world.ended_at, world.everybody().all(|process| process.received.len() <= 2)), (ms(500), true));
+}
+
+#[test]
 fn a_repeated_request_is_passed_to_nobody() {
     let mut world = asked_at(&[0, 100, 200], [server(2, 1).drains(ms(1000))]);
     world.run();
     let stops = world.everybody().next().unwrap().received.len();
     assert_eq!((stops, world.ended_at), (1, ms(1000)));
-    let told = world.notes.iter().filter(|note| matches!(note, Note::Repeated { left: Some(left), .. } if *left < ms(9000)));
+    let told =
+        world.notes.iter().filter(|note| matches!(note, Note::Repeated { left: Some(left), .. } if *left < ms(9000)));
     assert_eq!(told.count(), 2);
 }
 

@@ -230,7 +230,9 @@ impl World {
     }
 
     fn end_those_due(&mut self, life: &mut Lifecycle) {
-        while let Some(pid) = self.processes.values().find(|p| self.end_of(p).is_some_and(|at| at <= self.now)).map(|p| p.pid) {
+        while let Some(pid) =
+            self.processes.values().find(|p| self.end_of(p).is_some_and(|at| at <= self.now)).map(|p| p.pid)
+        {
             let process = self.processes.get_mut(&pid).unwrap();
             process.ended_at = Some(self.now);
             let (parent, end) = (process.parent, process.wants_to_end_at.unwrap().1);
@@ -296,6 +298,9 @@ impl World {
                     self.add(process);
                 }
                 return Some(Event::PreStopStarted(pid));
+            }
+            Action::AskGroup => {
+                return Some(Event::GroupIsEmpty(!self.processes.values().any(|p| p.is_alive() && p.group == 2)));
             }
             Action::Tell(note) => self.notes.push(note),
             Action::Resume | Action::Suspend { .. } => panic!("there is no terminal here"),

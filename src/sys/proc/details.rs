@@ -29,6 +29,7 @@ pub(super) fn fill(snapshot: &mut Snapshot, readable: bool) {
         }
     }
     look_again(snapshot, &mut buffer);
+    look_again_at_running(snapshot, &mut buffer);
     // The children of those that wait: whether one is what its parent waits for.
     let waiting: Vec<Pid> = snapshot
         .processes()
@@ -59,6 +60,29 @@ fn look_again(snapshot: &mut Snapshot, buffer: &mut Buffer) {
     if blocking.peek().is_some() {
         signals::pause(MOMENT);
         blocking.for_each(|process| fill_signals(process, buffer));
+    }
+}
+
+/// A program that waits for its child is awake while it copies the child's output. One that really computes stays awake.
+fn look_again_at_running(snapshot: &mut Snapshot, buffer: &mut Buffer) {
+    const MOMENT: Duration = Duration::from_millis(5);
+    const TIMES: usize = 10;
+    let with_programs: Vec<Pid> = snapshot.processes().iter().filter(|p| p.has_execed).map(|p| p.parent).collect();
+    for _ in 0..TIMES {
+        let runs = |process: &&mut Process| {
+            process.waiting == Some(Waiting::Running)
+                && process.only_handles_interrupt()
+                && with_programs.contains(&process.pid())
+        };
+        let mut running = snapshot.processes_mut().iter_mut().filter(runs).peekable();
+        if running.peek().is_none() {
+            return;
+        }
+        signals::pause(MOMENT);
+        for process in running {
+            let pid = process.pid();
+            as_owner_of(process, buffer, |buffer, process| process.waiting = Some(waiting(pid, buffer)));
+        }
     }
 }
 
@@ -113,7 +137,10 @@ fn waiting(pid: Pid, buffer: &mut Buffer) -> Waiting {
         return Waiting::Unreadable;
     };
     let mut words = text.split_ascii_whitespace();
-    // `running` is no number, and -1 is blocked outside any call.
+    if text.trim_end() == "running" {
+        return Waiting::Running;
+    }
+    // -1: it is blocked outside any call.
     let Some(call) = words.next().and_then(|word| word.parse::<libc::c_long>().ok()) else { return Waiting::Other };
     let mut argument = || words.next().and_then(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
     let (first, second) = (argument().unwrap_or(0), argument().unwrap_or(0));
