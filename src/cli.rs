@@ -12,8 +12,8 @@ use anyhow::{Result, anyhow, bail};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, parser::ValueSource};
 
-use crate::lifecycle::{Broadcast, Policy, Whom};
 use crate::platform::Platform;
+use crate::policy::{Broadcast, Policy, Repeat, Whom};
 use crate::report::{Level, printable};
 
 /// Everything graceinit was told.
@@ -69,7 +69,7 @@ pub fn parse(arguments: Vec<OsString>, environment: impl Fn(&str) -> Option<OsSt
         pre_stop: !pre_stop.is_empty(),
         map: settings.read_all("map", values::map)?,
         stop_on: settings.read("stop-on", values::stop_on)?.unwrap_or_else(values::default_stop_on),
-        repeat: settings.read("repeat", values::repeat)?.unwrap_or(crate::lifecycle::Repeat::Ignore),
+        repeat: settings.read("repeat", values::repeat)?.unwrap_or(Repeat::Ignore),
         broadcast: settings.read("broadcast", values::broadcast)?.flatten().unwrap_or(if platform.signals_everybody {
             Broadcast::FromInit
         } else {

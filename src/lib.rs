@@ -11,6 +11,7 @@ pub mod lifecycle;
 pub mod placement;
 pub mod plan;
 pub mod platform;
+pub mod policy;
 pub mod process;
 pub mod report;
 pub mod signal;

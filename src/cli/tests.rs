@@ -1,5 +1,5 @@
 use super::*;
-use crate::lifecycle::Repeat;
+use crate::policy::Repeat;
 use crate::signal::Signal;
 
 fn parse_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Asked> {

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::time::Duration;
 
 use super::FOREVER;
-use crate::lifecycle::{Broadcast, Repeat, Whom};
+use crate::policy::{Broadcast, Repeat, Whom};
 use crate::signal::{Signal, SignalSet};
 
 type Parsed<T> = Result<T, &'static str>;

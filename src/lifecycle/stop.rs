@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::{Action, Broadcast, Lifecycle, Phase, Purpose, Repeat, Whom};
-use crate::plan::{self, Order};
+use super::{Action, Lifecycle, Phase, Purpose};
+use crate::plan;
+use crate::policy::{Broadcast, Repeat, Whom};
 use crate::process::{End, Identity, Pid, Process, Received, Sender, Snapshot};
 use crate::report::Note;
 use crate::signal::Signal;
@@ -18,10 +19,6 @@ const REREAD: Duration = Duration::from_millis(100);
 const LAST_CALL: Duration = Duration::from_secs(2);
 /// Rule 12: the grace for what the main process leaves behind where the given one is endless.
 const ENDLESS_REST: Duration = Duration::from_secs(10);
-/// How long what does not die of SIGKILL is waited for.
-const GIVE_UP: Duration = Duration::from_secs(2);
-/// The first and the longest time between two rounds of SIGKILL.
-const KILL_ROUNDS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
 
 /// A stop under way.
 #[derive(Debug)]
@@ -33,18 +30,18 @@ pub(super) struct Stop {
     signal: Signal,
     translate: bool,
     broadcast: bool,
-    grace: Option<Duration>,
+    pub(super) grace: Option<Duration>,
     pub(super) kill_at: Option<Duration>,
     pub(super) last_call_at: Option<Duration>,
     pub(super) rest_at: Option<Duration>,
     pub(super) reread_at: Option<Duration>,
     pub(super) kill_again_at: Option<Duration>,
     pub(super) give_up_at: Option<Duration>,
-    kill_round: Duration,
+    pub(super) kill_round: Duration,
     /// Whom SIGKILL or SIGSTOP was sent to: whoever else turns up was forked meanwhile.
-    met: Vec<Identity>,
+    pub(super) met: Vec<Identity>,
     /// What the last round of SIGKILL found.
-    survivors: Option<Note>,
+    pub(super) survivors: Option<Note>,
     /// Not everybody in charge can be watched.
     unwatched: bool,
     told_blindly: Blindly,
@@ -77,7 +74,7 @@ impl Stop {
             reread_at: None,
             kill_again_at: None,
             give_up_at: None,
-            kill_round: KILL_ROUNDS.0,
+            kill_round: super::kill::ROUNDS.0,
             met: Vec::new(),
             survivors: None,
             unwatched: false,
@@ -350,49 +347,6 @@ impl Lifecycle {
             stop.told_blindly = Blindly::Nobody;
             self.next_blind_wave(Purpose::Rest, actions);
         }
-    }
-
-    /// Rule 7.
-    fn begin_kill(&mut self, now: Duration) {
-        self.phase = Phase::Killing;
-        self.in_charge.clear();
-        if let Some(stop) = &mut self.stop {
-            stop.give_up_at = Some(now.saturating_add(GIVE_UP));
-        }
-        self.want(Purpose::Kill);
-    }
-
-    /// One round of SIGKILL.
-    pub(super) fn kill(&mut self, snapshot: Option<&Snapshot>, now: Duration, actions: &mut Vec<Action>) {
-        let Some(stop) = &mut self.stop else { return };
-        let left = snapshot.map(Snapshot::processes).unwrap_or_default();
-        let news: Vec<Identity> = left.iter().map(|p| p.identity).filter(|id| !stop.met.contains(id)).collect();
-        let first = stop.kill_round == KILL_ROUNDS.0;
-        if first {
-            let after = now.saturating_sub(stop.asked_at);
-            actions.push(Action::Tell(Note::killing(left, after, stop.grace)));
-        }
-        let mut forking = false;
-        if self.setting.is_pid_1() {
-            actions.push(Action::DeliverToAll(Signal::KILL));
-        } else if snapshot.is_none() {
-            actions.push(Action::DeliverToGroup(Signal::KILL));
-        } else {
-            // Processes that were not there a moment ago: something forks as fast as it is killed. Stop what turns up until
-            // no new one does, then kill them all.
-            let forks = !first && !news.is_empty();
-            let signal = if forks { Signal::STOP } else { Signal::KILL };
-            let hit = left.iter().map(|process| process.identity).filter(|id| !forks || news.contains(id));
-            actions.push(Action::Deliver(hit.map(|identity| Order::at_deadline(identity, signal)).collect(), None));
-            if forks {
-                actions.push(Action::StopChildren);
-            }
-            forking = forks;
-        }
-        stop.survivors = Some(Note::gave_up(left));
-        stop.met.extend(news);
-        stop.kill_round = (stop.kill_round * 2).min(KILL_ROUNDS.1);
-        stop.kill_again_at = Some(if forking { now } else { now.saturating_add(stop.kill_round) });
     }
 }
 

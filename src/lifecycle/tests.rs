@@ -4,6 +4,7 @@ mod stories;
 mod world;
 
 use super::*;
+use crate::policy::Repeat;
 use world::{At, Proc, World, ms};
 
 /// xorshift64*: the same numbers on every run, so that a failure can be looked at again by its seed.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::*;
+use crate::policy::{Broadcast, Repeat};
 use crate::process::{Dispositions, Process};
+use crate::signal::SignalSet;
 
 pub(super) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
