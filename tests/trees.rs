@@ -17,17 +17,23 @@
 mod apps;
 #[path = "trees/families.rs"]
 mod families;
+#[path = "trees/options.rs"]
+mod options;
+#[path = "trees/platforms.rs"]
+mod platforms;
 #[path = "trees/row.rs"]
 mod row;
 #[path = "trees/servers.rs"]
 mod servers;
+#[path = "trees/signals.rs"]
+mod signals;
 #[path = "trees/wrappers.rs"]
 mod wrappers;
 
 mod support;
 
 fn main() {
-    let rows = [wrappers::rows(), families::rows(), servers::rows()].concat();
+    let rows = [wrappers::rows(), families::rows(), servers::rows(), options::rows()].concat();
     let rows = rows.iter().flat_map(row::Row::tests).collect();
-    support::main(support::all([rows, servers::tests()]));
+    support::main(support::all([rows, servers::tests(), signals::tests(), options::tests(), platforms::tests()]));
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-use crate::support::{Finished, TemporaryFolder, eventually, fail, find_program, processes, python_program, skip_now};
+use crate::support::{Finished, Init, Mode, TemporaryFolder, eventually, fail, find_program, processes, python_program, skip_now};
 
 /// A private folder for one tree, and the names of everything that its command line may need.
 pub(crate) struct Place {
@@ -85,13 +85,19 @@ impl Place {
     }
 
     /// The environment that every tree shares.
-    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+    fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("HOME", shown(self.folder.path())),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
             ("SOCKET", shown(&self.socket())),
             ("REDIS_SOCKET", shown(&self.redis_socket())),
         ]
+    }
+
+    /// An init to be started here.
+    pub(crate) fn init(&self, mode: Mode) -> Init {
+        let init = Init::new(mode).current_dir(self.folder.path());
+        self.environment().into_iter().fold(init, |init, (name, value)| init.env(name, value))
     }
 
     /// Runs a command beside the tree, to its end; says whether it succeeded and what it wrote.

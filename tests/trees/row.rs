@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::apps::{Place, Request, catches, need, need_root};
-use crate::support::{Finished, Init, Mode, Outcome, Running, Test, eventually, peer, processes};
+use crate::support::{Finished, Mode, Outcome, Running, Test, eventually, peer, processes};
 
 const TERM: i32 = libc::SIGTERM;
 const INT: i32 = libc::SIGINT;
@@ -252,17 +252,14 @@ impl Row {
         if let Some((queue, count)) = self.jobs {
             place.check_jobs_done(queue, count, &finished);
         }
-        self.check(&finished, signal);
+        self.check(&place, &finished, signal);
         drop(redis);
         Ok(())
     }
 
     fn start(&self, place: &Place, mode: Mode) -> Running {
         self.files.iter().for_each(|(name, content)| place.write(name, content));
-        let mut init = Init::new(mode).options(place.words(&self.options)).current_dir(place.fill(self.folder));
-        for (name, value) in place.environment() {
-            init = init.env(name, value);
-        }
+        let mut init = place.init(mode).options(place.words(&self.options)).current_dir(place.fill(self.folder));
         for (name, value) in &self.environment {
             init = init.env(name, place.fill(value));
         }
@@ -298,7 +295,7 @@ impl Row {
         Some(request)
     }
 
-    fn check(&self, finished: &Finished, signal: i32) {
+    fn check(&self, place: &Place, finished: &Finished, signal: i32) {
         if let Some(code) = self.code.filter(|_| !(signal == INT && self.any_code_after_int)) {
             finished.check_code(code);
         }
@@ -307,7 +304,7 @@ impl Row {
         for (stream, texts) in [(&finished.stdout, &self.says), (&finished.stderr, &self.logs)] {
             let mut lines = stream.iter();
             for text in texts {
-                if !lines.any(|line| line.contains(text)) {
+                if !lines.any(|line| line.contains(&place.fill(text))) {
                     complain(format!("no {text:?}, or not in this order"));
                 }
             }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::apps::{Place, need, need_root, postgres_folder};
 use crate::row::{Row, row};
-use crate::support::{Init, Mode, Outcome, Test, both_modes, eventually};
+use crate::support::{Mode, Outcome, Test, both_modes, eventually};
 
 const NGINX: &str = "daemon off; pid {dir}/nginx.pid; error_log /dev/stderr notice; events {}
 http {
@@ -184,7 +184,7 @@ fn nginx_told_to_quit_answers_the_request_in_flight(mode: Mode) -> Outcome {
     place.write("nginx.conf", NGINX);
     place.write("page", &"x".repeat(100_000));
     let command = place.command(&["nginx", "-c", "{dir}/nginx.conf"]);
-    let running = Init::new(mode).options(["--grace", "20s", "--signal", "QUIT"]).command(command).start();
+    let running = place.init(mode).options(["--grace", "20s", "--signal", "QUIT"]).command(command).start();
     running.wait_for_stderr("start worker process ");
     let mut stream = eventually("nginx listens", || UnixStream::connect(place.socket()).ok());
     stream.write_all(b"GET /page HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
@@ -200,7 +200,7 @@ fn nginx_told_to_quit_answers_the_request_in_flight(mode: Mode) -> Outcome {
 fn redis_saves_its_data(mode: Mode) -> Outcome {
     let place = Place::new();
     let words = ["redis-server", "--port", "0", "--unixsocket", "{dir}/redis.socket", "--dir", "{dir}", "--save", "3600 1000000"];
-    let running = Init::new(mode).options(["--grace", "20s"]).command(place.command(&words)).start();
+    let running = place.init(mode).options(["--grace", "20s"]).command(place.command(&words)).start();
     running.wait_for("ready to accept connections");
     place.ask_redis("SET kept yes");
     running.signal(libc::SIGTERM);
@@ -226,7 +226,7 @@ fn postgres_lets_the_running_query_and_its_session_finish(mode: Mode) -> Outcome
         .into_iter()
         .chain([postgres.as_str(), "-D", "{dir}/data", "-k", "{dir}", "-c", "listen_addresses=", "-c", "fsync=off"])
         .collect();
-    let running = Init::new(mode).options(["--grace", "20s"]).command(place.command(&words)).start();
+    let running = place.init(mode).options(["--grace", "20s"]).command(place.command(&words)).start();
     running.wait_for_stderr("database system is ready to accept connections");
     need("psql");
     let query = "do $$ begin raise notice 'query runs'; perform pg_sleep(1.2); raise notice 'query done'; end $$";

@@ -101,11 +101,26 @@ fn traps() -> Vec<Row> {
         job(row("a_trap_in_bash_waits_for_a_job_in_the_background", ["bash", "-c", JOB])),
         slow(row("a_slow_trap_in_dash_is_left_to_finish", ["dash", "-c", SLOW])),
         slow(row("a_slow_trap_in_bash_is_left_to_finish", ["bash", "-c", SLOW])),
-        row("a_trap_for_exit_runs_after_the_program", ["bash", "-c", "trap 'echo trap ran' EXIT; {app} app TERM; echo after"])
+        // bash catches TERM for its EXIT trap too, and other than with `trap ... TERM` it does not wait for its program then.
+        row("a_trap_for_exit_in_bash_runs_after_the_program", ["bash", "-c", "trap 'echo trap ran' EXIT; {app} app TERM; echo after"])
             .ready("app ready")
-            .says(["app told TERM", "app clean", "trap ran"])
+            .says(["app told TERM", "app clean", "after", "trap ran"])
+            .code(0)
+            .also_int_with_any_code()
+            .peers("main: the trap runs too early, group: the same"),
+        row("a_trap_for_exit_in_dash_runs_after_the_program", ["dash", "-c", "trap 'echo trap ran' EXIT; {app} app TERM; echo after"])
+            .ready("app ready")
+            .says(["app told TERM", "app clean", "after", "trap ran"])
             .code(0)
             .peers("main: lost, group: lost"),
+        row("a_trap_for_exit_finds_its_background_program_told_once", [
+            "bash",
+            "-c",
+            "trap 'kill $app; wait; echo trap ran' EXIT; {app} app TERM & app=$!; wait $app",
+        ])
+        .ready("app ready")
+        .says(["app told TERM", "app clean", "trap ran"])
+        .peers("main: ok, group: told twice"),
     ]
 }
 
@@ -215,6 +230,11 @@ fn nothing_to_clean_up() -> Vec<Row> {
             .ready("ready")
             .code(0)
             .peers("main: hang, group: ends"),
+        at_once(row("a_trap_for_exit_over_a_sleep_ends_at_once", ["bash", "-c", "trap 'echo trap ran' EXIT; echo ready; sleep 1000; echo after"]))
+            .ready("ready")
+            .says(["trap ran"])
+            .code(143)
+            .peers("main: ends, group: ends"),
         at_once(row("a_trap_in_dash_over_a_sleep_ends_at_once", ["dash", "-c", "trap 'exit 0' TERM; echo ready; sleep 1000; echo after"]))
             .ready("ready")
             .code(0)
