@@ -38,7 +38,7 @@ pub enum Asked {
     Print(String),
 }
 
-/// Reads the command line, argv[0] included, and the environment.
+/// Reads the command line, `argv[0]` included, and the environment.
 ///
 /// # Errors
 /// One line that names what is wrong, where, and what is accepted.

@@ -63,6 +63,8 @@ pub enum Event {
     },
     /// A watched process that is no child has ended.
     Gone(Pid),
+    /// A process was not sent its signal, because it has got, or lost, a child since the snapshot.
+    Changed(Identity),
     /// There is no child left.
     Alone,
     /// The answer to `Action::Look`; `None` without a usable /proc.
@@ -119,6 +121,8 @@ enum Purpose {
     Forward(Received),
     /// The first wave of a stop.
     First,
+    /// Rule 3b: this shell has started or lost a child since it was looked at.
+    Again(Identity),
     /// Rule 4.
     Orphans,
     /// Rule 5.
@@ -192,6 +196,7 @@ impl Lifecycle {
             Event::Gone(pid) => self.on_end(pid, None, now, actions),
             Event::Paused { pid, signal, terminal_is_ours } => self.on_pause(pid, signal, terminal_is_ours, actions),
             Event::Suspended(worked) => self.on_suspended(worked, actions),
+            Event::Changed(identity) => self.on_change(identity, actions),
             Event::Alone => self.alone = true,
             Event::Seen(snapshot) => self.on_snapshot(snapshot.as_ref(), now, actions),
             Event::Watching(all) => self.on_watching(all, now),
@@ -284,6 +289,10 @@ impl Lifecycle {
             return self.finish(now, actions);
         }
         self.pass_time(now, actions);
+        self.look(actions);
+    }
+
+    fn look(&mut self, actions: &mut Vec<Action>) {
         if !self.wanted.is_empty() && !self.asked_to_look {
             self.asked_to_look = true;
             actions.push(Action::Look);

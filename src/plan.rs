@@ -53,6 +53,11 @@ pub struct History {
 }
 
 impl History {
+    /// It was not told after all.
+    pub fn forget(&mut self, identity: Identity) {
+        self.told.remove(&identity);
+    }
+
     /// Remembers a plan that was carried out.
     pub fn remember(&mut self, plan: &Plan) {
         self.told.extend(plan.orders.iter().filter(|o| !o.withheld && !o.ignored).map(|o| (o.identity, o.in_charge)));
@@ -125,6 +130,9 @@ pub struct Order {
     pub resume: bool,
     /// 16: the platform has told it already.
     pub withheld: bool,
+    /// How many children it had in the snapshot, where the order depends on them: a shell that has just started a program waits
+    /// for that one too, and it has to be told with the shell.
+    pub children: Option<usize>,
     /// It ignores the signal. The group's signal reaches it all the same, but does not count as having been told.
     pub ignored: bool,
 }
@@ -134,7 +142,16 @@ impl Order {
     #[must_use]
     pub fn at_deadline(identity: Identity, signal: Signal) -> Self {
         let rule = Rule::Deadline;
-        Self { identity, signal, rule, in_charge: false, resume: false, withheld: false, ignored: false }
+        Self {
+            identity,
+            signal,
+            rule,
+            in_charge: false,
+            resume: false,
+            withheld: false,
+            children: None,
+            ignored: false,
+        }
     }
 }
 
@@ -185,6 +202,12 @@ pub fn orphans(request: &Request<'_>) -> Plan {
     let mut roots = vec![request.main];
     roots.extend(branches(request).filter(|pid| *pid != request.main));
     Search::new(request, &roots, Aim::Stop, Start::AtOrphans).act()
+}
+
+/// Rule 3b: a shell had other children than the snapshot when it was to be told: once more, for it and what is below it.
+#[must_use]
+pub fn again(request: &Request<'_>, shell: Identity) -> Plan {
+    Search::new(request, &[shell.pid], Aim::Stop, Start::AtOnce).act()
 }
 
 /// Rule 5: everything that is left, branch by branch: those who handle the stop get their signal, those who do not get the
@@ -270,7 +293,8 @@ pub fn forward(request: &Request<'_>) -> Plan {
     };
     let plan = Search::new(request, &roots, Aim::Forward, Start::AtOnce).act();
     let plan = if plan.has_leader() { plan } else { whole_group(request) };
-    let forwarded = |order: &Order| Order { rule: Rule::Forwarded, resume: false, withheld: false, ..*order };
+    let forwarded =
+        |order: &Order| Order { rule: Rule::Forwarded, resume: false, withheld: false, children: None, ..*order };
     Plan { orders: plan.orders.iter().map(forwarded).collect(), ..plan }
 }
 
@@ -289,6 +313,7 @@ fn order(process: &Process, signal: Signal, rule: Rule, in_charge: bool) -> Orde
         in_charge,
         resume: process.is_stopped(),
         withheld: false,
+        children: None,
         ignored,
     }
 }

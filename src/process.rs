@@ -168,7 +168,7 @@ impl Process {
         }
     }
 
-    /// Its arguments, argv[0] first, as far as they were read.
+    /// Its arguments, `argv[0]` first, as far as they were read.
     pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
         self.arguments.split(|&byte| byte == 0)
     }
@@ -193,7 +193,7 @@ impl Process {
     }
 }
 
-/// Executables that are many programs; which one is in argv[0], or in argv[1] when called by their own name.
+/// Executables that are many programs; which one is in `argv[0]`, or in `argv[1]` when called by their own name.
 const MULTI_CALL: &[&[u8]] = &[b"busybox", b"toybox", b"coreutils"];
 
 /// What follows the last slash, without the dash of a login shell.
@@ -266,6 +266,12 @@ impl Snapshot {
     #[must_use]
     pub fn has(&self, identity: Identity) -> bool {
         self.find(identity.pid).is_some_and(|process| process.identity == identity)
+    }
+
+    /// How many children a process has here.
+    #[must_use]
+    pub fn children_of(&self, pid: Pid) -> usize {
+        self.processes.iter().filter(|process| process.parent == pid).count()
     }
 
     /// The children of each process: `(parent's pid, child's place)`, sorted.

@@ -55,6 +55,8 @@ pub enum Note {
     SentBlindly(Signal),
     /// The plan, as a tree.
     Tree(Vec<String>),
+    /// A shell was not told, because it has other children than a moment ago: it is looked at again.
+    Changed(Pid),
     /// The main process ended.
     MainEnded {
         /// Its pid.
@@ -147,6 +149,7 @@ impl Note {
             | Self::Repeated { .. }
             | Self::SentBlindly(_)
             | Self::LeftBehind(_)
+            | Self::Changed(_)
             | Self::PreStopEnded(_)
             | Self::Finished { .. } => Level::Info,
             Self::Sent { forwarded, .. } => {
@@ -200,6 +203,7 @@ impl fmt::Display for Note {
                 after.map_or(Ok(()), |after| write!(f, " after {}", Seconds(after)))
             }
             Self::LeftBehind(end) => write!(f, "the command {} and left processes behind: stopping them", Ending(*end)),
+            Self::Changed(pid) => write!(f, "pid {pid} starts programs at this moment: not told yet, looking again"),
             Self::Reaped(pid, end) => write!(f, "pid {pid} {}", Ending(*end)),
             Self::PreStopEnded(end) => write!(f, "the pre-stop command {}", Ending(*end)),
             Self::Paused(signal) => write!(f, "the command was stopped by {signal}"),

@@ -203,44 +203,35 @@ impl Supervisor {
     }
 
     /// Carries an action out; some have an answer.
-    fn act(&mut self, action: Action) -> Option<Event> {
+    fn act(&mut self, action: Action) -> Vec<Event> {
         match action {
-            Action::Look => Some(Event::Seen(proc::snapshot(self.setting.init, self.planned_group()))),
+            Action::Look => return vec![Event::Seen(proc::snapshot(self.setting.init, self.planned_group()))],
             Action::Deliver(orders, value) => {
-                orders.iter().for_each(|order| self.deliver(order, value));
-                None
+                return orders.iter().filter_map(|order| self.deliver(order, value)).collect();
             }
-            Action::DeliverToGroup(signal) => {
-                self.deliver_to_group(signal);
-                None
+            Action::AskGroup => return vec![Event::GroupIsEmpty(!child::group_exists(self.setting.group))],
+            Action::Watch(identities) => return vec![Event::Watching(self.watch(&identities))],
+            Action::StartPreStop => return vec![Event::PreStopStarted(self.start_pre_stop())],
+            Action::Suspend { signal, whole_group } => {
+                return vec![Event::Suspended(child::suspend(signal, whole_group))];
             }
-            Action::DeliverToAll(signal) => {
-                // ESRCH: nobody is left, which is what was wanted.
-                let _ = child::signal_everybody(signal);
-                None
-            }
-            Action::StopChildren => {
-                child::stop_children();
-                None
-            }
-            Action::AskGroup => Some(Event::GroupIsEmpty(!child::group_exists(self.setting.group))),
-            Action::Watch(identities) => Some(Event::Watching(self.watch(&identities))),
-            Action::StartPreStop => Some(Event::PreStopStarted(self.start_pre_stop())),
-            Action::Resume => {
-                if let Some(terminal) =
-                    self.terminal.as_ref().filter(|terminal| self.has_own_group() && terminal.is_ours())
-                {
-                    let _ = terminal.give_to(self.setting.group);
-                }
-                self.deliver_to_group(Signal::CONT);
-                None
-            }
-            Action::Suspend { signal, whole_group } => Some(Event::Suspended(child::suspend(signal, whole_group))),
-            Action::Tell(note) => {
-                self.tell(&note);
-                None
-            }
+            Action::DeliverToGroup(signal) => self.deliver_to_group(signal),
+            // ESRCH: nobody is left, which is what was wanted.
+            Action::DeliverToAll(signal) => drop(child::signal_everybody(signal)),
+            Action::StopChildren => child::stop_children(),
+            Action::Resume => self.resume(),
+            Action::Tell(note) => self.tell(&note),
         }
+        Vec::new()
+    }
+
+    fn resume(&mut self) {
+        let has_own_group = self.has_own_group();
+        if let Some(terminal) = self.terminal.as_ref().filter(|terminal| has_own_group && terminal.is_ours()) {
+            // A terminal that has hung up refuses; the command learns of that by itself.
+            let _ = terminal.give_to(self.setting.group);
+        }
+        self.deliver_to_group(Signal::CONT);
     }
 
     fn has_own_group(&self) -> bool {
@@ -252,13 +243,21 @@ impl Supervisor {
         if self.has_own_group() { self.setting.group } else { Pid(0) }
     }
 
-    fn deliver(&mut self, order: &Order, value: Option<u64>) {
-        let mut result = self.send(order, order.signal, value);
-        if result.is_ok() && order.resume {
-            result = self.send(order, Signal::CONT, None);
+    fn deliver(&mut self, order: &Order, value: Option<u64>) -> Option<Event> {
+        let mut result = match order.children {
+            Some(children) => child::signal_parent(order.identity, order.signal, children),
+            None => self.send(order, order.signal, value).map(|()| true),
+        };
+        if matches!(result, Ok(true)) && order.resume {
+            result = self.send(order, Signal::CONT, None).map(|()| true);
         }
-        if let Err(error) = result {
-            self.tell(&Note::failed(format!("cannot send {} to pid {}", order.signal, order.identity.pid), &error));
+        match result {
+            Ok(true) => None,
+            Ok(false) => Some(Event::Changed(order.identity)),
+            Err(error) => {
+                self.tell(&Note::failed(format!("cannot send {} to pid {}", order.signal, order.identity.pid), &error));
+                None
+            }
         }
     }
 

@@ -20,6 +20,9 @@ const LAST_CALL: Duration = Duration::from_secs(2);
 /// Rule 12: the grace for what the main process leaves behind where the given one is endless.
 const ENDLESS_REST: Duration = Duration::from_secs(10);
 
+/// How often a shell that starts programs is looked at again.
+const MOST_CHANGES: u32 = 5;
+
 /// A stop under way.
 #[derive(Debug)]
 pub(super) struct Stop {
@@ -42,6 +45,8 @@ pub(super) struct Stop {
     pub(super) met: Vec<Identity>,
     /// What the last round of SIGKILL found.
     pub(super) survivors: Option<Note>,
+    /// How often a shell had other children than the snapshot.
+    changes: u32,
     /// Not everybody in charge can be watched.
     unwatched: bool,
     told_blindly: Blindly,
@@ -77,6 +82,7 @@ impl Stop {
             kill_round: super::kill::ROUNDS.0,
             met: Vec::new(),
             survivors: None,
+            changes: 0,
             unwatched: false,
             told_blindly: Blindly::Nobody,
             pre_stop: None,
@@ -270,11 +276,12 @@ impl Lifecycle {
         }
         self.in_charge.retain(|order| snapshot.has(order.identity));
         let request = self.request(snapshot, stop.signal, stop.translate, stop.broadcast, &self.history);
-        let plan = match (purpose, self.policy.to) {
+        let mut plan = match (purpose, self.policy.to) {
             (Purpose::First, Whom::Auto) => plan::first(&request),
             (Purpose::First, Whom::Main) => plan::main_only(&request),
             (Purpose::First, Whom::Group) => plan::asked_group(&request),
             (Purpose::First, Whom::All) => plan::everybody(&request),
+            (Purpose::Again(shell), _) => plan::again(&request, shell),
             (Purpose::Orphans, _) => plan::orphans(&request),
             (Purpose::Rest, _) => plan::rest(&request),
             (Purpose::LastCall, _) => plan::last_call(&request),
@@ -288,12 +295,28 @@ impl Lifecycle {
             actions.push(Action::Tell(Note::sent(snapshot, &plan.orders, None)));
             actions.push(Action::Tell(Note::tree(snapshot, &plan)));
         }
+        if stop.changes > MOST_CHANGES {
+            plan.orders.iter_mut().for_each(|order| order.children = None);
+        }
         self.history.remember(&plan);
         let before = self.in_charge.len();
         self.in_charge.extend(plan.orders.iter().filter(|order| order.in_charge));
         let news = self.in_charge.len() > before;
         self.deliver(plan, None, actions);
         self.after_wave(purpose, news, now, actions);
+    }
+
+    /// Rule 3b: a shell's children are read again before it is told, but not for ever: one that starts programs all the time
+    /// is told as it is.
+    pub(super) fn on_change(&mut self, identity: Identity, actions: &mut Vec<Action>) {
+        actions.push(Action::Tell(Note::Changed(identity.pid)));
+        self.history.forget(identity);
+        self.in_charge.retain(|order| order.identity != identity);
+        if let Some(stop) = &mut self.stop {
+            stop.changes += 1;
+        }
+        self.want(Purpose::Again(identity));
+        self.look(actions);
     }
 
     fn after_wave(&mut self, purpose: Purpose, news: bool, now: Duration, actions: &mut Vec<Action>) {

@@ -203,7 +203,9 @@ impl<'a> Search<'a> {
                 Position::Covered
             }
             (Role::Traps(signal), _) => {
-                plan.orders.push(told(process, signal, Rule::Trap, true, request));
+                let children = self.request.snapshot.children_of(process.pid());
+                let order = told(process, signal, Rule::Trap, true, request);
+                plan.orders.push(Order { children: Some(children), ..order });
                 // A signal that is only passed on must not kill what the shell runs.
                 let nobody = !node.leads_below_in_foreground && (node.role.leads() || !node.branch_leads);
                 let tell_all = self.aim == Aim::Stop && nobody;

@@ -86,6 +86,18 @@ pub fn signal_process(identity: Identity, signal: Signal, value: Option<u64>) ->
     existing(sent).map(drop)
 }
 
+/// Sends a signal to a process that has exactly `children` living children at this moment. Returns whether that was so; else
+/// nothing is sent. Kernels that do not list children (no CONFIG_PROC_CHILDREN) count as having told.
+///
+/// # Errors
+/// As `signal_process`.
+pub fn signal_parent(identity: Identity, signal: Signal, children: usize) -> io::Result<bool> {
+    if proc::living_children(identity.pid).is_some_and(|living| living != children) {
+        return Ok(false);
+    }
+    signal_process(identity, signal, None).map(|()| true)
+}
+
 /// Whether the target existed.
 fn existing(sent: io::Result<()>) -> io::Result<bool> {
     match sent {

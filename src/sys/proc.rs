@@ -38,6 +38,15 @@ pub fn is_there(identity: Identity) -> bool {
     buffer.read(identity.pid, "stat").and_then(stat::parse).is_some_and(|process| process.identity == identity)
 }
 
+/// How many living children a process's main thread has; `None` where the kernel does not list them.
+#[must_use]
+pub fn living_children(pid: Pid) -> Option<usize> {
+    let mut buffer = Buffer::new();
+    let list = String::from_utf8(buffer.read(pid, &format!("task/{pid}/children"))?.to_vec()).ok()?;
+    let lives = |pid: &Pid| buffer.read(*pid, "stat").and_then(stat::parse).is_some();
+    Some(list.split_ascii_whitespace().filter_map(|text| text.parse().ok()).map(Pid).filter(lives).count())
+}
+
 /// Whether one of our ancestors is a program of our name: a graceinit that was started by a graceinit.
 #[must_use]
 pub fn is_nested() -> bool {

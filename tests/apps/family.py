@@ -49,7 +49,15 @@ def master(announce=None):
     child = os.fork()
     if child == 0:
         worker("worker", 1.0, announce)
-    on_term(lambda: told or (told.append(1), say("master told"), os.kill(child, signal.SIGTERM)))
+
+    def tell():
+        if not told:
+            told.append(1)
+            say("master told")
+            time.sleep(0.1)  # else a signal that the worker got before would still be pending, and the two would be one
+            os.kill(child, signal.SIGTERM)
+
+    on_term(tell)
     say("master ready")
     if announce is not None:
         os.close(announce)

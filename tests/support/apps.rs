@@ -11,12 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-use crate::support::{Finished, Init, Mode, TemporaryFolder, eventually, fail, find_program, processes, python_program, skip_now};
+use crate::support::{
+    Finished, Init, Mode, TemporaryFolder, eventually, fail, find_program, processes, python_program, skip_now,
+};
 
 /// A private folder for one tree, and the names of everything that its command line may need.
 pub(crate) struct Place {
     folder: TemporaryFolder,
     port: u16,
+    lends_apps: bool,
 }
 
 impl Place {
@@ -25,7 +28,17 @@ impl Place {
         let folder = TemporaryFolder::new();
         let opened = fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777));
         opened.unwrap_or_else(|error| fail(format!("{}: {error}", folder.path().display())));
-        Self { folder, port: free_port() }
+        Self { folder, port: free_port(), lends_apps: false }
+    }
+
+    /// The same with a copy of tests/apps in it: the checkout may be closed to other users.
+    pub(crate) fn for_another_user() -> Self {
+        let place = Self::new();
+        let copied = Command::new("cp").arg("-r").arg(apps_folder()).arg(place.path("apps")).status();
+        let opened = Command::new("chmod").args(["-R", "a+rX"]).arg(place.path("apps")).status();
+        let done = [copied, opened].into_iter().all(|status| status.is_ok_and(|status| status.success()));
+        assert!(done, "tests/apps could not be copied");
+        Self { lends_apps: true, ..place }
     }
 
     /// A path in it.
@@ -57,7 +70,8 @@ impl Place {
         if text.contains("{php-fpm}") {
             text = text.replace("{php-fpm}", &shown(&php_fpm()));
         }
-        text.replace("{apps}", &shown(&apps_folder())).replace("{port}", &self.port.to_string())
+        let apps = if self.lends_apps { self.path("apps") } else { apps_folder() };
+        text.replace("{apps}", &shown(&apps)).replace("{port}", &self.port.to_string())
     }
 
     /// Writes a file of this place, with the names filled in.
@@ -133,7 +147,17 @@ impl Place {
     pub(crate) fn start_redis(&self) -> Beside {
         need("redis-server");
         let socket = shown(&self.redis_socket());
-        let server = self.start_beside(&["redis-server", "--port", "0", "--unixsocket", &socket, "--save", "", "--dir", "{dir}"]);
+        let server = self.start_beside(&[
+            "redis-server",
+            "--port",
+            "0",
+            "--unixsocket",
+            &socket,
+            "--save",
+            "",
+            "--dir",
+            "{dir}",
+        ]);
         eventually("redis answers", || (redis(&self.redis_socket(), "PING")? == "+PONG").then_some(()));
         server
     }
@@ -211,11 +235,6 @@ impl Request {
 pub(crate) struct Beside(Option<Child>);
 
 impl Beside {
-    /// Its pid.
-    pub(crate) fn pid(&self) -> i32 {
-        self.0.as_ref().map_or_else(|| fail("it has ended"), |child| child.id().cast_signed())
-    }
-
     /// Waits for its end: whether it succeeded, and what it wrote.
     pub(crate) fn finish(mut self) -> (bool, String) {
         let child = self.0.take().unwrap_or_else(|| fail("it has ended"));
@@ -249,6 +268,12 @@ pub(crate) fn need(program: &str) -> PathBuf {
 pub(crate) fn catches(pid: i32, signal: i32) -> bool {
     let mask = processes::status_field(pid, "SigCgt").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
     mask.unwrap_or(0) & (1 << (signal - 1)) != 0
+}
+
+/// Whether a process has executed the program of this name.
+pub(crate) fn is_program(pid: i32, name: &str) -> bool {
+    let words = processes::command_line(pid);
+    words.first().is_some_and(|word| Path::new(word).file_name().is_some_and(|program| program == name))
 }
 
 /// Skips the test where the tests do not run as root.

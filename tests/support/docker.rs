@@ -74,7 +74,7 @@ impl Image {
         match self {
             Self::Scratch => {}
             Self::Busybox => {
-                let busybox = find_program("busybox").filter(|path| is_static(path));
+                let busybox = find_program("busybox").filter(is_static);
                 copy(&busybox.ok_or("a static busybox")?, &root.join("busybox"));
                 std::fs::create_dir(root.join("bin")).unwrap();
                 for program in ["sh", "sleep", "true", "stty", "rm"] {
@@ -95,7 +95,13 @@ impl Image {
             }
         }
         let archive = root.with_extension("tar");
-        let packed = Command::new("tar").arg("-C").arg(root).args(["--owner=0", "--group=0", "-cf"]).arg(&archive).arg(".").output();
+        let packed = Command::new("tar")
+            .arg("-C")
+            .arg(root)
+            .args(["--owner=0", "--group=0", "-cf"])
+            .arg(&archive)
+            .arg(".")
+            .output();
         let packed = packed.map_err(|error| format!("tar ({error})"))?;
         assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
         let label = format!("LABEL {LABEL}={}", std::process::id());
@@ -149,10 +155,6 @@ impl Image {
 }
 
 impl Container {
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Waits for a line that contains the text and returns it.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         loop {
@@ -278,10 +280,9 @@ pub(crate) fn remove_everything_at_the_end() {
 }
 
 fn remove_everything() {
-    for (list, removal) in [
-        (["ps", "--all"].as_slice(), ["rm", "--force"].as_slice()),
-        (&["images", "--all"], &["rmi", "--force"]),
-    ] {
+    for (list, removal) in
+        [(["ps", "--all"].as_slice(), ["rm", "--force"].as_slice()), (&["images", "--all"], &["rmi", "--force"])]
+    {
         let format = format!("{{{{.ID}}}} {{{{.Label \"{LABEL}\"}}}}");
         let filter = format!("label={LABEL}");
         let mut words = list.to_vec();
@@ -303,7 +304,8 @@ fn remove_everything() {
 fn reach_daemon() -> Result<(), String> {
     static REACHED: OnceLock<Result<(), String>> = OnceLock::new();
     let ask = || {
-        let output = Command::new("docker").args(["version", "--format", "{{.Server.Os}}"]).stdin(Stdio::null()).output();
+        let output =
+            Command::new("docker").args(["version", "--format", "{{.Server.Os}}"]).stdin(Stdio::null()).output();
         match output {
             Ok(output) if output.status.success() && output.stdout.starts_with(b"linux") => {
                 remove_everything_at_the_end();
@@ -336,5 +338,6 @@ fn write(path: &Path, text: &str, mode: u32) {
 
 /// A dynamic program names its loader.
 fn is_static(program: &PathBuf) -> bool {
-    std::fs::read(program).is_ok_and(|bytes| !bytes.windows(7).any(|window| window == b"/lib64/" || window == b"/ld-lin"))
+    let loaders: [&[u8]; 2] = [b"/ld-linux", b"/ld-musl-"];
+    std::fs::read(program).is_ok_and(|bytes| !bytes.windows(9).any(|window| loaders.contains(&window)))
 }

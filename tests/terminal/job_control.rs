@@ -111,7 +111,7 @@ fn ctrl_z_and_fg_work_at_the_end_of_a_pipeline(under: Under) {
 }
 
 fn ctrl_z_and_fg_work_for_the_children_of_the_command(under: Under) {
-    ctrl_z_and_fg_work_in(under, &under.wrap("app catch=INT input=stdin children=2"), "7");
+    ctrl_z_and_fg_work_in(under, &under.wrap("app catch=INT exit=TERM:9 input=stdin children=2"), "7");
 }
 
 fn ctrl_z_and_fg_work_for_one_in_the_other(under: Under) {
@@ -155,9 +155,8 @@ fn bg_of_a_job_that_reads_stops_it_until_fg(under: Under) {
     terminal.wait_for_prompt();
     terminal.wait_until_stopped(app.pid);
     terminal.type_line("bg");
-    terminal.wait_for_line("got CONT");
-    wait_until_the_job_is_stopped(&terminal, under, &app);
-    terminal.wait_until_the_shell_answers();
+    terminal.wait_for_prompt();
+    wait_until_the_job_is_stopped(&mut terminal, under, &app);
     let jobs = terminal.ask("jobs -l");
     assert!(jobs.contains("Stopped (tty input)"), "jobs: {jobs}\n{}", terminal.describe());
     terminal.type_line("fg");
@@ -175,7 +174,7 @@ fn tstp_from_another_process_stops_the_job(under: Under) {
     pty::send(under.receiver(&app), "TSTP");
     terminal.wait_for("Stopped");
     terminal.wait_for_prompt();
-    wait_until_the_job_is_stopped(&terminal, under, &app);
+    wait_until_the_job_is_stopped(&mut terminal, under, &app);
     terminal.type_line("fg");
     terminal.type_line("hello");
     terminal.wait_for("read hello");
@@ -204,8 +203,7 @@ fn a_job_that_reads_only_later_gets_the_terminal_then(under: Under) {
 fn a_background_job_that_reads_is_stopped_until_fg(under: Under) {
     let mut terminal = Terminal::shell();
     let app = terminal.run(&format!("{} &", under.wrap("app catch=INT input=stdin")));
-    wait_until_the_job_is_stopped(&terminal, under, &app);
-    terminal.wait_until_the_shell_answers();
+    wait_until_the_job_is_stopped(&mut terminal, under, &app);
     let jobs = terminal.ask("jobs -l");
     assert!(jobs.contains("Stopped (tty input)"), "jobs: {jobs}\n{}", terminal.describe());
     terminal.type_line("fg");
@@ -219,10 +217,10 @@ fn a_background_job_that_reads_is_stopped_until_fg(under: Under) {
 
 fn a_background_pipeline_works_after_fg(under: Under) {
     let mut terminal = Terminal::shell();
-    let command = under.wrap("app catch=INT input=/dev/tty");
+    // The whole group is stopped when the command reads: perhaps before the other end has said a word.
+    let command = under.wrap("app catch=INT input=/dev/tty log=/dev/tty");
     let app = terminal.run(&format!("{command} | app label=end ignore=INT input=stdin &"));
-    wait_until_the_job_is_stopped(&terminal, under, &app);
-    terminal.wait_until_the_shell_answers();
+    wait_until_the_job_is_stopped(&mut terminal, under, &app);
     terminal.type_line("fg");
     terminal.type_line("hello");
     terminal.wait_for("read hello");
@@ -455,8 +453,12 @@ fn expect_job_control(terminal: &mut Terminal) {
     assert!(app.group == app.pid, "it had a group of its own");
 }
 
-/// No line of output tells it, for stopped programs do not write.
-fn wait_until_the_job_is_stopped(terminal: &Terminal, under: Under, app: &App) {
+/// No line of output tells it, for stopped programs do not write. The shell has to know it as well: it continues only what it takes for stopped.
+fn wait_until_the_job_is_stopped(terminal: &mut Terminal, under: Under, app: &App) {
     terminal.wait_until_stopped(app.pid);
     terminal.wait_until_stopped(under.receiver(app));
+    terminal.wait_until_the_shell_answers();
+    while terminal.ask("jobs -s").is_empty() {
+        assert!(terminal.is_in_time(), "{}", terminal.describe());
+    }
 }

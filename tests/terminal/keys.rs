@@ -161,7 +161,8 @@ fn ctrl_z_does_not_freeze_pid_1(under: Under) {
 }
 
 fn ctrl_z_does_not_freeze(place: Place, under: Under) {
-    let (mut terminal, _, receiver) = place.start(Terminal::new(), under, "app catch=INT input=stdin children=2");
+    let (mut terminal, _, receiver) =
+        place.start(Terminal::new(), under, "app catch=INT exit=TERM:9 input=stdin children=2");
     for word in ["one", "two", "three"] {
         terminal.press(CTRL_Z);
         terminal.type_line(word);

@@ -73,8 +73,8 @@ fn term_to_a_stopped_job_takes_effect_at_fg() -> Outcome {
 /// Inside the pipeline the command shares the init's group, and the other members of the job are not the init's business.
 fn term_stops_every_process_of_a_pipeline_that_is_below_the_init() -> Outcome {
     let mut terminal = Terminal::shell();
-    let app =
-        terminal.run("graceinit -- app exit=TERM:7 children=2 log=/dev/tty | app label=end input=stdin; echo ${PIPESTATUS[*]}");
+    let app = terminal
+        .run("graceinit -- app exit=TERM:7 children=2 log=/dev/tty | app label=end input=stdin; echo ${PIPESTATUS[*]}");
     pty::send(app.init(), "TERM");
     terminal.wait_for_line("cleaning up after TERM");
     // The end of the pipeline reads the end of its input: everything that held the pipe is gone, and it was not signalled itself.

@@ -9,14 +9,20 @@ pub(crate) fn rows() -> Vec<Row> {
 fn worker_processes() -> Vec<Row> {
     let pool = |row: Row| {
         let row = row.ready("task 1 started").ready("task 2 started").code(0);
-        row.says(["parent told", "done", "done", "results [1, 2]"]).also_int_with_any_code().peers("main: lost, group: lost")
+        row.says(["parent told", "done", "done", "results [1, 2]"])
+            .also_int_with_any_code()
+            .peers("main: lost, group: lost")
     };
     vec![
         pool(row("a_forked_pool_finishes_its_tasks", ["{python}", "{apps}/workers.py", "pool-fork"])),
         pool(row("a_spawned_pool_finishes_its_tasks", ["{python}", "{apps}/workers.py", "pool-spawn"])),
         pool(row("a_process_pool_executor_finishes_its_tasks", ["{python}", "{apps}/workers.py", "executor"])),
-        pool(row("a_pool_below_a_shell_finishes_its_tasks", ["sh", "-c", "{python} {apps}/workers.py pool-fork; exit $?"])),
-        pool(row("a_pool_of_another_user_finishes_its_tasks", ["{python}", "{apps}/workers.py", "pool-fork"])).as_another_user(),
+        pool(row(
+            "a_pool_below_a_shell_finishes_its_tasks",
+            ["sh", "-c", "{python} {apps}/workers.py pool-fork; exit $?"],
+        )),
+        pool(row("a_pool_of_another_user_finishes_its_tasks", ["{python}", "{apps}/workers.py", "pool-fork"]))
+            .of_another_user(),
         row("a_spawned_process_that_is_joined_finishes_its_work", ["{python}", "{apps}/workers.py", "process"])
             .ready("task 1 started")
             .says(["parent told", "task 1 done", "results [0]"])
@@ -42,15 +48,25 @@ fn families() -> Vec<Row> {
             .never(["dropped"])
             .code(0)
             .peers("lost: the init leaves with the main process"),
-        row("a_daemonised_master_beside_a_main_process", ["sh", "-c", "{python} {apps}/family.py daemon; echo ready; sleep 1000"])
-            .ready("ready")
+        row("a_daemonised_master_beside_a_main_process", ["sh", "-c", "{python} {apps}/family.py daemon; sleep 1000"])
             .ready("main leaves")
+            .ready_when_it_runs("sleep")
             .says(finishes)
             .never(["dropped"])
             .code(143)
             .peers("lost: it is not in the group, and the init leaves with the main process"),
+        // As RabbitMQ leaves its `epmd -daemon` behind.
+        row(
+            "a_daemon_that_handles_nothing_does_not_hold_up_the_end",
+            ["sh", "-c", "setsid sleep 1000 & {app} app TERM; exit 7"],
+        )
+        .ready("app ready")
+        .ready_when_it_runs("sleep")
+        .says(["app told TERM", "app clean"])
+        .code(7)
+        .peers("main: lost, group: lost; an init that waits for everybody hangs"),
         row("a_parent_and_the_child_that_nobody_told_are_both_clean", ["{python}", "{apps}/family.py", "untold"])
-            .options(["--grace", "3s"])
+            .options(["--grace", "8s"])
             .ready("parent ready")
             .ready("child ready")
             .says(["child told", "child finished the job", "parent clean after 1"])
@@ -61,16 +77,20 @@ fn families() -> Vec<Row> {
             .says(["swept", "cleaner clean after 1"])
             .code(0)
             .peers("ok"),
-        row("a_process_forked_during_the_stop_gets_its_signal_and_its_time", ["{python}", "{apps}/family.py", "successor"])
-            .ready("first ready")
-            .says(["first leaves", "successor told", "successor finished the job"])
-            .code(0)
-            .peers("lost: the init leaves with the main process"),
+        row(
+            "a_process_forked_during_the_stop_gets_its_signal_and_its_time",
+            ["{python}", "{apps}/family.py", "successor"],
+        )
+        .ready("first ready")
+        .says(["first leaves", "successor told", "successor finished the job"])
+        .code(0)
+        .peers("lost: the init leaves with the main process"),
     ]
 }
 
 fn queues() -> Vec<Row> {
-    let celery = |row: Row| row.with_jobs("celery", 1).inside("{apps}").peers("main: ok, group: lost, with exit code 0");
+    let celery =
+        |row: Row| row.with_jobs("celery", 1).inside("{apps}").peers("main: ok, group: lost, with exit code 0");
     let dramatiq = |row: Row| {
         let row = row.with_jobs("dramatiq", 2).env("dramatiq_queue_prefetch", "1").inside("{apps}");
         row.ready_on_stderr("Worker process is ready", 2).peers("main: ok, group: lost four times in five")
@@ -95,6 +115,7 @@ fn queues() -> Vec<Row> {
         ))
         .code(0)
         .also_int_with_any_code(),
-        rq(row("an_rq_worker_finishes_its_job", ["{bin}/rq", "worker", "--url", "unix://{dir}/redis.socket"])).also_int(),
+        rq(row("an_rq_worker_finishes_its_job", ["{bin}/rq", "worker", "--url", "unix://{dir}/redis.socket"]))
+            .also_int(),
     ]
 }

@@ -12,7 +12,6 @@ pub(crate) fn rows() -> Vec<Row> {
     let over_app = |name| row(name, ["{app}", "app", "TERM", "0.3"]).ready("app ready").code(0);
     let told = ["app told TERM", "app clean"];
     vec![
-        over_app("a_drain_ends_at_half_the_grace").options(["--grace", "2s", "--drain", "2s"]).says(told),
         over_app("a_pre_stop_command_runs_before_the_signal")
             .options(["--grace", "20s", "--pre-stop", "sh -c 'sleep 0.3; echo pre-stop in $PWD'"])
             .says(["pre-stop in {dir}", "app told TERM", "app clean"]),
@@ -27,12 +26,11 @@ pub(crate) fn rows() -> Vec<Row> {
             .options(["--grace", "20s", "--pre-stop", "/nowhere/pre-stop"])
             .logs(["pre-stop"])
             .says(told),
-        over_app("a_pre_stop_command_that_hangs_leaves_half_the_grace")
-            .options(["--grace", "3s", "--pre-stop", "sleep 1000"])
-            .says(told),
-        over_app("the_environment_can_ask_for_a_pre_stop_command")
-            .env("GRACEINIT_PRE_STOP", "echo pre-stop")
-            .says(["pre-stop", "app told TERM", "app clean"]),
+        over_app("the_environment_can_ask_for_a_pre_stop_command").env("GRACEINIT_PRE_STOP", "echo pre-stop").says([
+            "pre-stop",
+            "app told TERM",
+            "app clean",
+        ]),
         row("a_stop_signal_can_be_mapped", ["{app}", "app", "QUIT"])
             .options(["--grace", "20s", "--map", "TERM:QUIT"])
             .ready("app ready")
@@ -66,6 +64,8 @@ setTimeout(() => { console.log('node clean'); process.exit(0) }, 500) }); setInt
 pub(crate) fn tests() -> Vec<Test> {
     both_modes![
         requests_that_arrive_during_a_drain_are_answered,
+        a_drain_ends_at_half_the_grace,
+        a_pre_stop_command_that_hangs_leaves_half_the_grace,
         a_second_request_ends_a_drain,
         a_second_request_ends_the_wait_for_a_pre_stop_command,
         a_forwarded_signal_can_be_mapped_or_dropped,
@@ -97,6 +97,26 @@ fn requests_that_arrive_during_a_drain_are_answered(mode: Mode) -> Outcome {
     running.wait_for_stderr("Handling signal: term");
     assert!(asked.elapsed() >= Duration::from_secs(3), "told after {:?}", asked.elapsed());
     running.finish().check_code(0).check_stderr_lacks("SIGKILL to");
+    Ok(())
+}
+
+fn a_drain_ends_at_half_the_grace(mode: Mode) -> Outcome {
+    is_told_at_half_the_grace(mode, ["--grace", "6s", "--drain", "6s"])
+}
+
+fn a_pre_stop_command_that_hangs_leaves_half_the_grace(mode: Mode) -> Outcome {
+    is_told_at_half_the_grace(mode, ["--grace", "6s", "--pre-stop", "sleep 1000"])
+}
+
+fn is_told_at_half_the_grace(mode: Mode, options: [&str; 4]) -> Outcome {
+    let place = Place::new();
+    let running = start(&place, mode, &options, &["{app}", "app", "TERM", "0.3"]);
+    running.wait_for("app ready");
+    let asked = Instant::now();
+    running.signal(TERM);
+    running.wait_for("app told TERM");
+    assert!(asked.elapsed() >= Duration::from_secs(3), "told after {:?}", asked.elapsed());
+    running.finish().check_code(0).check_stdout_has("app clean").check_stderr_lacks("SIGKILL to 2 python");
     Ok(())
 }
 

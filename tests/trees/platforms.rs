@@ -65,7 +65,8 @@ fn on_heroku_a_program_is_told_once_whoever_is_signalled_first() -> Outcome {
 fn on_heroku_gunicorn_answers_the_request_in_flight() -> Outcome {
     let place = Place::new();
     let words = ["{bin}/gunicorn", "--bind", "unix:{dir}/socket", "--workers=2", "web:wsgi"];
-    let init = place.init(Mode::Pid1).env("DYNO", "web.1").options(["--grace", "20s"]).current_dir(place.fill("{apps}"));
+    let init =
+        place.init(Mode::Pid1).env("DYNO", "web.1").options(["--grace", "20s"]).current_dir(place.fill("{apps}"));
     let running = init.command(place.command(&words)).start();
     running.wait_for_nth_stderr("Booting worker", 2);
     let request = place.request("/");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::apps::{Place, Request, catches, need, need_root};
+use crate::apps::{Place, Request, catches, is_program, need, need_root};
 use crate::support::{Finished, Mode, Outcome, Running, Test, eventually, peer, processes};
 
 const TERM: i32 = libc::SIGTERM;
@@ -27,7 +27,8 @@ pub(crate) struct Row {
     never: Vec<&'static str>,
     code: Option<i32>,
     any_code_after_int: bool,
-    as_another_user: bool,
+    of_another_user: bool,
+    only_for_root: bool,
     asks: Vec<i32>,
     modes: Vec<Mode>,
     dies_of_ctrl_c: bool,
@@ -41,6 +42,7 @@ enum Sign {
     Stderr(&'static str, usize),
     File(&'static str),
     TermIsCaught,
+    Runs(&'static str),
 }
 
 /// A row: the name is a sentence, the command may have the names of `Place::fill` in its words.
@@ -61,7 +63,8 @@ pub(crate) fn row<const N: usize>(name: &'static str, command: [&'static str; N]
         never: Vec::new(),
         code: None,
         any_code_after_int: false,
-        as_another_user: false,
+        of_another_user: false,
+        only_for_root: false,
         asks: vec![TERM],
         modes: vec![Mode::Pid1, Mode::Ordinary],
         dies_of_ctrl_c: false,
@@ -128,6 +131,12 @@ impl Row {
         self
     }
 
+    /// Ready when a program of this name runs somewhere in the tree.
+    pub(crate) fn ready_when_it_runs(mut self, program: &'static str) -> Self {
+        self.ready.push(Sign::Runs(program));
+        self
+    }
+
     /// Work is in flight when a web request has been received, and must be answered.
     pub(crate) fn with_a_request(mut self) -> Self {
         self.request = true;
@@ -183,9 +192,9 @@ impl Row {
     }
 
     /// graceinit is root without CAP_SYS_PTRACE, as in Docker, and the command another user: its files in /proc are closed.
-    pub(crate) fn as_another_user(mut self) -> Self {
-        self.as_another_user = true;
-        self.as_pid_1_only()
+    pub(crate) fn of_another_user(mut self) -> Self {
+        self.of_another_user = true;
+        self.only_as_pid_1()
     }
 
     /// It cleans up and then ends by Ctrl+C with a traceback, as Python programs do that catch nothing.
@@ -200,8 +209,14 @@ impl Row {
         self
     }
 
+    /// It needs real root.
+    pub(crate) fn only_for_root(mut self) -> Self {
+        self.only_for_root = true;
+        self
+    }
+
     /// Only as PID 1: it costs too much to do everything twice, or cannot be done otherwise.
-    pub(crate) fn as_pid_1_only(mut self) -> Self {
+    pub(crate) fn only_as_pid_1(mut self) -> Self {
         self.modes = vec![Mode::Pid1];
         self
     }
@@ -233,8 +248,11 @@ impl Row {
         if let Some(peer) = peer() {
             eprintln!("{}: {peer:?} is known to do this: {}", self.name, self.peers);
         }
+        if self.of_another_user || self.only_for_root {
+            need_root();
+        }
         self.needs.iter().for_each(|program| drop(need(program)));
-        let place = Place::new();
+        let place = if self.of_another_user { Place::for_another_user() } else { Place::new() };
         let redis = self.jobs.map(|(queue, count)| {
             let redis = place.start_redis();
             place.queue_jobs(queue, count);
@@ -264,8 +282,7 @@ impl Row {
             init = init.env(name, place.fill(value));
         }
         let mut command = Vec::new();
-        if self.as_another_user {
-            need_root();
+        if self.of_another_user {
             init = init.wrapper(["setpriv", "--bounding-set=-sys_ptrace", "--"]);
             command.extend(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"].map(str::to_owned));
         }
@@ -279,12 +296,14 @@ impl Row {
                 Sign::Stdout(text, count) => drop(running.wait_for_nth(text, *count)),
                 Sign::Stderr(text, count) => drop(running.wait_for_nth_stderr(text, *count)),
                 Sign::File(text) => drop(place.wait_for_file("said", text)),
-                Sign::TermIsCaught => {
-                    eventually("TERM is caught", || {
-                        let main = processes::children(running.pid()).into_iter().next()?;
-                        catches(main, TERM).then_some(())
-                    });
-                }
+                Sign::TermIsCaught => eventually("TERM is caught", || {
+                    let main = processes::children(running.pid()).into_iter().next()?;
+                    catches(main, TERM).then_some(())
+                }),
+                Sign::Runs(program) => eventually("the program runs", || {
+                    let tree = processes::descendants(running.pid());
+                    tree.into_iter().any(|pid| is_program(pid, program)).then_some(())
+                }),
             }
         }
         if let Some((_, count)) = self.jobs {
@@ -315,10 +334,14 @@ impl Row {
             }
         }
         let told: Vec<_> = finished.stdout.iter().filter(|line| line.contains(" told")).collect();
-        if let Some(line) = told.iter().enumerate().find_map(|(at, line)| told.iter().skip(at + 1).find(|other| *other == line)) {
+        if let Some(line) =
+            told.iter().enumerate().find_map(|(at, line)| told.iter().skip(at + 1).find(|other| *other == line))
+        {
             complain(format!("told twice: {line:?}"));
         }
-        if finished.code == 137 || finished.stderr.iter().any(|line| line.contains("SIGKILL to") || line.contains("SIGKILLed")) {
+        if finished.code == 137
+            || finished.stderr.iter().any(|line| line.contains("SIGKILL to") || line.contains("SIGKILLed"))
+        {
             complain("somebody had to be killed".to_owned());
         }
         let all = finished.stdout.iter().chain(&finished.stderr);

@@ -53,11 +53,16 @@ pub(crate) fn tests() -> Vec<Test> {
 
 fn web_servers() -> Vec<Row> {
     const GUNICORN: [&str; 5] = ["{bin}/gunicorn", "--bind", "unix:{dir}/socket", "--workers=2", "web:wsgi"];
-    const GTHREAD: [&str; 6] = ["{bin}/gunicorn", "--bind", "unix:{dir}/socket", "--worker-class=gthread", "--threads=2", "web:wsgi"];
+    const GTHREAD: [&str; 6] =
+        ["{bin}/gunicorn", "--bind", "unix:{dir}/socket", "--worker-class=gthread", "--threads=2", "web:wsgi"];
     let web = |row: Row| row.inside("{apps}").with_a_request();
     let npm = |row: Row| {
         let row = row.env("npm_config_cache", "{dir}/npm").env("npm_config_update_notifier", "false");
-        row.inside("{apps}/node").ready("node ready").with_a_request().says(["node told 1", "request answered", "node clean"])
+        row.inside("{apps}/node").ready("node ready").with_a_request().says([
+            "node told 1",
+            "request answered",
+            "node clean",
+        ])
     };
     vec![
         web(row("gunicorn_answers_the_request_in_flight", GUNICORN))
@@ -68,11 +73,10 @@ fn web_servers() -> Vec<Row> {
             .ready_on_stderr("Booting worker", 1)
             .code(0)
             .peers("ok; group INT: 500"),
-        web(row("gunicorn_below_a_shell_answers_the_request_in_flight", [
-            "sh",
-            "-c",
-            "{bin}/gunicorn --bind unix:{dir}/socket --workers=2 web:wsgi; exit $?",
-        ]))
+        web(row(
+            "gunicorn_below_a_shell_answers_the_request_in_flight",
+            ["sh", "-c", "{bin}/gunicorn --bind unix:{dir}/socket --workers=2 web:wsgi; exit $?"],
+        ))
         .ready_on_stderr("Booting worker", 2)
         .code(0)
         .peers("main: lost, group: lost, as the init leaves with the shell"),
@@ -88,27 +92,26 @@ fn web_servers() -> Vec<Row> {
             .code(143)
             .also_int_with_any_code()
             .peers("ok"),
-        web(row("two_uvicorn_workers_answer_the_request_in_flight", [
-            "{bin}/uvicorn",
-            "--uds",
-            "{dir}/socket",
-            "--workers=2",
-            "web:asgi",
-        ]))
+        web(row(
+            "two_uvicorn_workers_answer_the_request_in_flight",
+            ["{bin}/uvicorn", "--uds", "{dir}/socket", "--workers=2", "web:asgi"],
+        ))
         .ready_on_stderr("Application startup complete", 2)
         .code(0)
         .also_int()
         .peers("ok"),
-        web(row("waitress_answers_the_request_in_flight", ["{bin}/waitress-serve", "--unix-socket={dir}/socket", "web:wsgi"]))
-            .ready_on_stderr("Serving", 1)
-            .code(0)
-            .also_int()
-            .peers("main: lost, group: lost"),
-        web(row("waitress_below_a_shell_answers_the_request_in_flight", [
-            "sh",
-            "-c",
-            "{bin}/waitress-serve --unix-socket={dir}/socket web:wsgi; exit $?",
-        ]))
+        web(row(
+            "waitress_answers_the_request_in_flight",
+            ["{bin}/waitress-serve", "--unix-socket={dir}/socket", "web:wsgi"],
+        ))
+        .ready_on_stderr("Serving", 1)
+        .code(0)
+        .also_int()
+        .peers("main: lost, group: lost"),
+        web(row(
+            "waitress_below_a_shell_answers_the_request_in_flight",
+            ["sh", "-c", "{bin}/waitress-serve --unix-socket={dir}/socket web:wsgi; exit $?"],
+        ))
         .ready_on_stderr("Serving", 1)
         .code(0)
         .peers("main: lost, group: lost"),
@@ -135,44 +138,47 @@ fn databases_and_others() -> Vec<Row> {
             .code(0)
             .also_int()
             .peers("ok"),
-        row("prometheus_stops", [
-            "prometheus",
-            "--config.file={dir}/prometheus.yml",
-            "--storage.tsdb.path={dir}/data",
-            "--web.listen-address=127.0.0.1:{port}",
-        ])
+        row(
+            "prometheus_stops",
+            [
+                "prometheus",
+                "--config.file={dir}/prometheus.yml",
+                "--storage.tsdb.path={dir}/data",
+                "--web.listen-address=127.0.0.1:{port}",
+            ],
+        )
         .file("prometheus.yml", "global: {scrape_interval: 1h}\n")
         .ready_on_stderr("Server is ready to receive web requests", 1)
         .logs(["See you next time!"])
         .code(0)
-        .as_pid_1_only()
+        .only_as_pid_1()
         .peers("ok"),
         row("haproxy_stops", ["haproxy", "-W", "-f", "{dir}/haproxy.cfg"])
             .file("haproxy.cfg", HAPROXY)
             .ready_on_stderr("Loading success", 1)
             .ready_when_it_catches_term()
             .code(0)
-            .as_pid_1_only()
+            .only_as_pid_1()
             .peers("ok"),
         row("apache_stops", ["apache2", "-DFOREGROUND", "-f", "{dir}/apache.conf"])
             .file("apache.conf", APACHE)
             .ready_on_stderr("resuming normal operations", 1)
             .logs(["caught SIGTERM, shutting down"])
             .code(0)
-            .as_pid_1_only()
+            .only_as_pid_1()
             .peers("ok"),
         row("php_fpm_stops", ["{php-fpm}", "-F", "-R", "-y", "{dir}/php-fpm.conf"])
             .file("php-fpm.conf", PHP_FPM)
             .ready_on_stderr("ready to handle connections", 1)
             .logs(["exiting, bye-bye"])
             .code(0)
-            .as_pid_1_only()
+            .only_as_pid_1()
             .peers("ok"),
         row("a_jvm_runs_its_shutdown_hook", ["java", "-Xshare:auto", "{apps}/java/Hook.java"])
             .ready("java ready")
             .says(["hook ran"])
             .code(143)
-            .as_pid_1_only()
+            .only_as_pid_1()
             .also_int_with_any_code()
             .peers("ok"),
     ]
@@ -199,7 +205,17 @@ fn nginx_told_to_quit_answers_the_request_in_flight(mode: Mode) -> Outcome {
 
 fn redis_saves_its_data(mode: Mode) -> Outcome {
     let place = Place::new();
-    let words = ["redis-server", "--port", "0", "--unixsocket", "{dir}/redis.socket", "--dir", "{dir}", "--save", "3600 1000000"];
+    let words = [
+        "redis-server",
+        "--port",
+        "0",
+        "--unixsocket",
+        "{dir}/redis.socket",
+        "--dir",
+        "{dir}",
+        "--save",
+        "3600 1000000",
+    ];
     let running = place.init(mode).options(["--grace", "20s"]).command(place.command(&words)).start();
     running.wait_for("ready to accept connections");
     place.ask_redis("SET kept yes");
@@ -218,7 +234,8 @@ fn postgres_lets_the_running_query_and_its_session_finish(mode: Mode) -> Outcome
     let place = Place::new();
     let as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
     let initdb = [program("initdb"), "--no-sync".into(), "--auth=trust".into(), "--username=postgres".into()];
-    let words: Vec<_> = as_user.into_iter().chain(initdb.iter().map(String::as_str)).chain(["--pgdata={dir}/data"]).collect();
+    let words: Vec<_> =
+        as_user.into_iter().chain(initdb.iter().map(String::as_str)).chain(["--pgdata={dir}/data"]).collect();
     let (made, said) = place.run_beside(&words);
     assert!(made, "initdb: {said}");
     let postgres = program("postgres");
@@ -230,7 +247,17 @@ fn postgres_lets_the_running_query_and_its_session_finish(mode: Mode) -> Outcome
     running.wait_for_stderr("database system is ready to accept connections");
     need("psql");
     let query = "do $$ begin raise notice 'query runs'; perform pg_sleep(1.2); raise notice 'query done'; end $$";
-    let session = place.start_beside(&["psql", "-h", "{dir}", "-U", "postgres", "-c", query, "-c", "select 'session ' || 'lives'"]);
+    let session = place.start_beside(&[
+        "psql",
+        "-h",
+        "{dir}",
+        "-U",
+        "postgres",
+        "-c",
+        query,
+        "-c",
+        "select 'session ' || 'lives'",
+    ]);
     eventually("the query runs", || {
         let asked = "select count(*) from pg_stat_activity where query like 'do $$%' and state = 'active'";
         let (answered, said) = place.run_beside(&["psql", "-h", "{dir}", "-U", "postgres", "-Atc", asked]);
@@ -239,7 +266,10 @@ fn postgres_lets_the_running_query_and_its_session_finish(mode: Mode) -> Outcome
     running.signal(libc::SIGTERM);
     running.wait_for_stderr("received smart shutdown request");
     let (succeeded, said) = session.finish();
-    assert!(succeeded && said.contains("query done") && said.contains("session lives"), "the session was cut off: {said}");
+    assert!(
+        succeeded && said.contains("query done") && said.contains("session lives"),
+        "the session was cut off: {said}"
+    );
     let finished = running.finish();
     finished.check_code(0).check_stderr_lacks("SIGKILL to").check_stderr_has(&["database system is shut down"]);
     Ok(())

@@ -1,7 +1,7 @@
 //! Signals that ask for no stop: they reach those that catch them, and nobody dies of them who does not.
 
-use crate::apps::{Place, need};
-use crate::support::{Mode, Outcome, Running, Test, both_modes, tests};
+use crate::apps::{Place, need, need_root};
+use crate::support::{Mode, Outcome, Test, both_modes, tests};
 
 const TERM: i32 = libc::SIGTERM;
 /// The first real-time signal of glibc, which is also RTMIN for graceinit.
@@ -63,27 +63,25 @@ fn quit_makes_a_jvm_print_its_threads_and_go_on(mode: Mode) -> Outcome {
 }
 
 fn a_signal_below_a_shell_does_not_end_the_shell(mode: Mode) -> Outcome {
-    forwards_all(mode, &["sh", "-c", "{app} app HUP,USR1,USR2,WINCH,RTMIN+3,TERM; echo after $?"]).check("after 0")
+    forwards_all(mode, &["sh", "-c", "{app} app HUP,USR1,USR2,WINCH,RTMIN+3,TERM; echo after $?"], "after 0")
 }
 
 fn a_signal_below_bash_does_not_end_it(mode: Mode) -> Outcome {
     need("bash");
-    forwards_all(mode, &["bash", "-c", "{app} app HUP,USR1,USR2,WINCH,RTMIN+3,TERM; echo after $?"]).check("after 0")
+    forwards_all(mode, &["bash", "-c", "{app} app HUP,USR1,USR2,WINCH,RTMIN+3,TERM; echo after $?"], "after 0")
 }
 
 fn a_signal_below_subprocess_run_does_not_end_the_wrapper(mode: Mode) -> Outcome {
     let words = ["{python}", "{apps}/run.py", "plain", "{app}", "app", "HUP,USR1,USR2,WINCH,RTMIN+3,TERM"];
-    forwards_all(mode, &words).check("wrapper saw 0")
+    forwards_all(mode, &words, "wrapper saw 0")
 }
 
 fn a_signal_below_a_nested_init_arrives_once(mode: Mode) -> Outcome {
-    forwards_all(mode, &["tini", "-s", "--", "{app}", "app", "HUP,USR1,USR2,WINCH,RTMIN+3,TERM"]).check("app clean")
+    forwards_all(mode, &["tini", "-s", "--", "{app}", "app", "HUP,USR1,USR2,WINCH,RTMIN+3,TERM"], "app clean")
 }
 
-struct Forwarded(Place, Running);
-
 /// Sends each signal, waits until the program has been told it, then stops the tree.
-fn forwards_all(mode: Mode, words: &[&str]) -> Forwarded {
+fn forwards_all(mode: Mode, words: &[&str], last_words: &str) -> Outcome {
     let place = Place::new();
     let running = place.init(mode).options(["--grace", "20s"]).command(place.command(words)).start();
     running.wait_for("app ready");
@@ -99,17 +97,11 @@ fn forwards_all(mode: Mode, words: &[&str]) -> Forwarded {
         running.wait_for(&format!("app told {name}"));
     }
     running.signal(TERM);
-    Forwarded(place, running)
-}
-
-impl Forwarded {
-    fn check(self, last_words: &str) -> Outcome {
-        let finished = self.1.finish();
-        finished.check_code(0).check_stdout_has("app clean").check_stdout_has(last_words).check_stderr_lacks("SIGKILL to");
-        let told = finished.stdout.iter().filter(|line| line.contains("app told")).count();
-        assert!(told == 6, "each of the six signals once: {finished:#?}");
-        Ok(())
-    }
+    let finished = running.finish();
+    finished.check_code(0).check_stdout_has("app clean").check_stdout_has(last_words).check_stderr_lacks("SIGKILL to");
+    let told = finished.stdout.iter().filter(|line| line.contains("app told")).count();
+    assert!(told == 6, "each of the six signals once: {finished:#?}");
+    Ok(())
 }
 
 fn a_shells_trap_for_hup_and_the_program_below_both_get_it(mode: Mode) -> Outcome {
@@ -121,7 +113,12 @@ fn a_shells_trap_for_hup_and_the_program_below_both_get_it(mode: Mode) -> Outcom
     running.wait_for("app told HUP");
     running.signal(TERM);
     // A trap runs when the foreground command has ended.
-    running.finish().check_code(0).check_stdout_has("app clean").check_stdout_has("shell told HUP").check_stdout_has("after");
+    running
+        .finish()
+        .check_code(0)
+        .check_stdout_has("app clean")
+        .check_stdout_has("shell told HUP")
+        .check_stdout_has("after");
     Ok(())
 }
 
@@ -144,15 +141,29 @@ fn a_signal_to_a_master_does_not_reach_its_worker(mode: Mode) -> Outcome {
     running.signal(libc::SIGUSR1);
     running.wait_for("master told USR1");
     running.signal(TERM);
-    running.finish().check_stdout_has("worker told TERM").check_stdout_has("worker clean").check_stderr_lacks("SIGKILL to");
+    running
+        .finish()
+        .check_stdout_has("worker told TERM")
+        .check_stdout_has("worker clean")
+        .check_stderr_lacks("SIGKILL to");
     Ok(())
 }
 
 fn usr2_below_a_shell_of_another_user_arrives_once() -> Outcome {
-    crate::apps::need_root();
-    let place = Place::new();
-    let words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", "sh", "-c", "{app} app USR2,TERM; echo after"];
-    let init = place.init(Mode::Pid1).options(["--grace", "20s"]).wrapper(["setpriv", "--bounding-set=-sys_ptrace", "--"]);
+    need_root();
+    let place = Place::for_another_user();
+    let words = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--",
+        "sh",
+        "-c",
+        "{app} app USR2,TERM; echo after",
+    ];
+    let init =
+        place.init(Mode::Pid1).options(["--grace", "20s"]).wrapper(["setpriv", "--bounding-set=-sys_ptrace", "--"]);
     let running = init.command(place.command(&words)).start();
     running.wait_for("app ready");
     running.signal(libc::SIGUSR2);

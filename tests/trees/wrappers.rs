@@ -62,25 +62,29 @@ fn shells() -> Vec<Row> {
         over_term(row("ash_over_a_program_that_only_knows_term", ["busybox", "ash", "-c", OVER_TERM]))
             .also_int_with_any_code(),
         over_int(row("dash_of_another_user_over_a_program_that_only_knows_ctrl_c", ["dash", "-c", OVER_INT]))
-            .as_another_user(),
+            .of_another_user(),
         over_term(row("bash_of_another_user_over_a_program_that_only_knows_term", ["bash", "-c", OVER_TERM]))
-            .as_another_user(),
-        row("a_shell_in_a_shell_in_a_shell", ["dash", "-c", "bash -c \"busybox ash -c '{app} app INT; true'; true\"; true"])
-            .needs("bash")
-            .needs("busybox")
-            .ready("app ready")
-            .says(["app told INT", "app clean"])
-            .code(0)
-            .peers("main: lost, group: lost"),
+            .of_another_user(),
+        row(
+            "a_shell_in_a_shell_in_a_shell",
+            ["dash", "-c", "bash -c \"busybox ash -c '{app} app INT; true'; true\"; true"],
+        )
+        .needs("bash")
+        .needs("busybox")
+        .ready("app ready")
+        .says(["app told INT", "app clean"])
+        .code(0)
+        .peers("main: lost, group: lost"),
     ]
 }
 
 fn traps() -> Vec<Row> {
     const FOREGROUND: &str = "trap 'echo trap ran' TERM; {app} app INT; echo after";
-    const BACKGROUND: &str = "trap 'kill -TERM $app; wait $app; echo trap ran; exit 0' TERM; {app} app TERM & app=$!; wait $app";
+    const BACKGROUND: &str =
+        "trap 'kill -TERM $app; wait $app; echo trap ran; exit 0' TERM; {app} app TERM & app=$!; wait $app";
     const JOB: &str =
-        "trap 'echo trap told; wait $job; echo drained; exit 0' TERM; (sleep 1; echo job done) & job=$!; echo ready; wait $job";
-    const SLOW: &str = "trap 'sleep 1; echo trap done; exit 5' TERM; echo ready; sleep 1000";
+        "trap 'echo trap told; wait $job; echo drained; exit 0' TERM; (sleep 1; echo job done) & job=$!; wait $job";
+    const SLOW: &str = "trap 'sleep 1; echo trap done; exit 5' TERM; sleep 1000";
     let foreground = |row: Row| {
         let row = row.ready("app ready").says(["app told INT", "app clean", "trap ran", "after"]).code(0);
         row.peers("main: hang, group: lost")
@@ -89,12 +93,20 @@ fn traps() -> Vec<Row> {
         let row = row.ready("app ready").says(["app told TERM", "app clean", "trap ran"]).code(0);
         row.peers("main: ok, group: told twice")
     };
-    let job = |row: Row| row.ready("ready").says(["trap told", "job done", "drained"]).code(0).peers("main: ok, group: lost");
-    let slow = |row: Row| row.ready("ready").says(["trap done"]).code(5).peers("main: hang, group: ok");
+    let job = |row: Row| {
+        row.ready_when_it_runs("sleep")
+            .says(["trap told", "job done", "drained"])
+            .code(0)
+            .peers("main: ok, group: lost")
+    };
+    let slow = |row: Row| row.ready_when_it_runs("sleep").says(["trap done"]).code(5).peers("main: hang, group: ok");
     vec![
         foreground(row("a_trap_in_dash_runs_after_the_program_that_only_knows_ctrl_c", ["dash", "-c", FOREGROUND])),
         foreground(row("a_trap_in_bash_runs_after_the_program_that_only_knows_ctrl_c", ["bash", "-c", FOREGROUND])),
-        foreground(row("a_trap_in_ash_runs_after_the_program_that_only_knows_ctrl_c", ["busybox", "ash", "-c", FOREGROUND])),
+        foreground(row(
+            "a_trap_in_ash_runs_after_the_program_that_only_knows_ctrl_c",
+            ["busybox", "ash", "-c", FOREGROUND],
+        )),
         background(row("a_trap_in_dash_tells_its_background_program_once", ["dash", "-c", BACKGROUND])),
         background(row("a_trap_in_bash_tells_its_background_program_once", ["bash", "-c", BACKGROUND])),
         job(row("a_trap_in_dash_waits_for_a_job_in_the_background", ["dash", "-c", JOB])),
@@ -102,22 +114,27 @@ fn traps() -> Vec<Row> {
         slow(row("a_slow_trap_in_dash_is_left_to_finish", ["dash", "-c", SLOW])),
         slow(row("a_slow_trap_in_bash_is_left_to_finish", ["bash", "-c", SLOW])),
         // bash catches TERM for its EXIT trap too, and other than with `trap ... TERM` it does not wait for its program then.
-        row("a_trap_for_exit_in_bash_runs_after_the_program", ["bash", "-c", "trap 'echo trap ran' EXIT; {app} app TERM; echo after"])
-            .ready("app ready")
-            .says(["app told TERM", "app clean", "after", "trap ran"])
-            .code(0)
-            .also_int_with_any_code()
-            .peers("main: the trap runs too early, group: the same"),
-        row("a_trap_for_exit_in_dash_runs_after_the_program", ["dash", "-c", "trap 'echo trap ran' EXIT; {app} app TERM; echo after"])
-            .ready("app ready")
-            .says(["app told TERM", "app clean", "after", "trap ran"])
-            .code(0)
-            .peers("main: lost, group: lost"),
-        row("a_trap_for_exit_finds_its_background_program_told_once", [
-            "bash",
-            "-c",
-            "trap 'kill $app; wait; echo trap ran' EXIT; {app} app TERM & app=$!; wait $app",
-        ])
+        row(
+            "a_trap_for_exit_in_bash_runs_after_the_program",
+            ["bash", "-c", "trap 'echo trap ran' EXIT; {app} app TERM; echo after"],
+        )
+        .ready("app ready")
+        .says(["app told TERM", "app clean", "after", "trap ran"])
+        .code(0)
+        .also_int_with_any_code()
+        .peers("main: the trap runs too early, group: the same"),
+        row(
+            "a_trap_for_exit_in_dash_runs_after_the_program",
+            ["dash", "-c", "trap 'echo trap ran' EXIT; {app} app TERM; echo after"],
+        )
+        .ready("app ready")
+        .says(["app told TERM", "app clean", "after", "trap ran"])
+        .code(0)
+        .peers("main: lost, group: lost"),
+        row(
+            "a_trap_for_exit_finds_its_background_program_told_once",
+            ["bash", "-c", "trap 'kill $app; wait; echo trap ran' EXIT; {app} app TERM & app=$!; wait $app"],
+        )
         .ready("app ready")
         .says(["app told TERM", "app clean", "trap ran"])
         .peers("main: ok, group: told twice"),
@@ -135,16 +152,28 @@ fn loops_and_pipelines() -> Vec<Row> {
     vec![
         around(row("a_loop_in_dash_lets_its_program_finish_and_ends", ["dash", "-c", LOOP])),
         around(row("a_loop_in_bash_lets_its_program_finish_and_ends", ["bash", "-c", LOOP])),
-        pipeline(row("a_pipeline_carries_the_last_words_of_a_program_that_knows_term", ["sh", "-c", "{app} app TERM | cat"]))
-            .says(["app told TERM", "app clean"])
-            .also_int_with_any_code(),
-        pipeline(row("a_pipeline_carries_the_last_words_of_a_program_that_only_knows_ctrl_c", ["sh", "-c", "{app} app INT | cat"]))
-            .says(["app told INT", "app clean"])
-            .also_int_with_any_code(),
-        pipeline(row("a_pipeline_into_a_subshell_carries_the_last_words", ["sh", "-c", "{app} app TERM | (cat; true)"]))
-            .says(["app told TERM", "app clean"]),
-        pipeline(row("a_pipeline_in_bash_into_a_subshell_carries_the_last_words", ["bash", "-c", "{app} app INT | (cat; true)"]))
-            .says(["app told INT", "app clean"]),
+        pipeline(row(
+            "a_pipeline_carries_the_last_words_of_a_program_that_knows_term",
+            ["sh", "-c", "{app} app TERM | cat"],
+        ))
+        .says(["app told TERM", "app clean"])
+        .also_int_with_any_code(),
+        pipeline(row(
+            "a_pipeline_carries_the_last_words_of_a_program_that_only_knows_ctrl_c",
+            ["sh", "-c", "{app} app INT | cat"],
+        ))
+        .says(["app told INT", "app clean"])
+        .also_int_with_any_code(),
+        pipeline(row(
+            "a_pipeline_into_a_subshell_carries_the_last_words",
+            ["sh", "-c", "{app} app TERM | (cat; true)"],
+        ))
+        .says(["app told TERM", "app clean"]),
+        pipeline(row(
+            "a_pipeline_in_bash_into_a_subshell_carries_the_last_words",
+            ["bash", "-c", "{app} app INT | (cat; true)"],
+        ))
+        .says(["app told INT", "app clean"]),
     ]
 }
 
@@ -165,16 +194,21 @@ fn python_wrappers() -> Vec<Row> {
     vec![
         seen(run("subprocess_run_over_a_program_that_knows_term", "plain", TERM)).says(runs_term).also_int(),
         seen(run("subprocess_run_over_a_program_that_only_knows_ctrl_c", "plain", INT)).says(runs_int).also_int(),
-        captured(run("subprocess_run_with_a_pipe_over_a_program_that_knows_term", "stdout", TERM)).says(captures_term).also_int(),
-        captured(run("subprocess_run_with_a_pipe_over_a_program_that_only_knows_ctrl_c", "stdout", INT)).says(captures_int),
+        captured(run("subprocess_run_with_a_pipe_over_a_program_that_knows_term", "stdout", TERM))
+            .says(captures_term)
+            .also_int(),
+        captured(run("subprocess_run_with_a_pipe_over_a_program_that_only_knows_ctrl_c", "stdout", INT))
+            .says(captures_int),
         captured(run("subprocess_run_that_captures_a_program_that_knows_term", "capture", TERM)).says(captures_term),
         captured(run("subprocess_run_that_captures_a_program_that_only_knows_ctrl_c", "capture", INT))
             .says(captures_int)
             .also_int(),
-        seen(run("subprocess_run_of_another_user_over_a_program_that_knows_term", "plain", TERM)).says(runs_term).as_another_user(),
+        seen(run("subprocess_run_of_another_user_over_a_program_that_knows_term", "plain", TERM))
+            .says(runs_term)
+            .of_another_user(),
         captured(run("subprocess_run_of_another_user_that_captures_a_program_that_only_knows_ctrl_c", "capture", INT))
             .says(captures_int)
-            .as_another_user(),
+            .of_another_user(),
         interrupted(row(
             "keyboard_interrupt_around_subprocess_run_of_a_sleep",
             ["{python}", "{apps}/run.py", "plain", "sh", "-c", SLEEP],
@@ -194,7 +228,8 @@ fn forwarders() -> Vec<Row> {
         let row = row.ready("app ready").says(["app told INT", "app clean"]);
         row.peers("main: lost, group: lost")
     };
-    let over_term = |row: Row| row.ready("app ready").says(["app told TERM", "app clean"]).code(0).peers("told twice, or ok");
+    let over_term =
+        |row: Row| row.ready("app ready").says(["app told TERM", "app clean"]).code(0).peers("told twice, or ok");
     vec![
         over_int(row("a_nested_dumb_init", ["dumb-init", "{app}", "app", "INT"])).code(0).also_int(),
         over_int(row("a_nested_tini", ["tini", "-s", "--", "{app}", "app", "INT"])).code(0).also_int(),
@@ -204,15 +239,29 @@ fn forwarders() -> Vec<Row> {
         over_term(row("a_nested_dumb_init_over_a_program_that_knows_term", ["dumb-init", "{app}", "app", "TERM"])),
         over_term(row("a_nested_tini_over_a_program_that_knows_term", ["tini", "-s", "--", "{app}", "app", "TERM"])),
         over_term(row("a_nested_timeout_over_a_program_that_knows_term", ["timeout", "60", "{app}", "app", "TERM"])),
-        over_int(row("a_nested_dumb_init_over_a_shell", ["dumb-init", "--", "sh", "-c", "{app} app INT; true"])).code(0),
-        over_int(row("a_nested_dumb_init_of_another_user", ["dumb-init", "{app}", "app", "INT"])).code(0).as_another_user(),
+        over_int(row("a_nested_dumb_init_over_a_shell", ["dumb-init", "--", "sh", "-c", "{app} app INT; true"]))
+            .code(0),
+        over_int(row("a_nested_dumb_init_of_another_user", ["dumb-init", "{app}", "app", "INT"]))
+            .code(0)
+            .of_another_user(),
         over_int(row(
             "uv_run",
-            ["{bin}/uv", "run", "--no-project", "--no-config", "--offline", "--python", "{python}", "{apps}/cleanup.py", "app", "INT"],
+            [
+                "{bin}/uv",
+                "run",
+                "--no-project",
+                "--no-config",
+                "--offline",
+                "--python",
+                "{python}",
+                "{apps}/cleanup.py",
+                "app",
+                "INT",
+            ],
         ))
         .env("UV_CACHE_DIR", "{dir}/uv")
         .code(0)
-        .as_pid_1_only(),
+        .only_as_pid_1(),
     ]
 }
 
@@ -220,24 +269,36 @@ fn forwarders() -> Vec<Row> {
 fn nothing_to_clean_up() -> Vec<Row> {
     let at_once = |row: Row| row.options(["--grace", "infinity"]).never(["after"]);
     vec![
-        at_once(row("a_sleep_ends_at_once", ["sh", "-c", "echo ready; exec sleep 1000"])).ready("ready").code(143).peers("main: hang as PID 1, group: ends"),
-        at_once(row("a_tail_ends_at_once", ["tail", "-f", "{apps}/node/package.json"])).ready("}").code(143).peers("main: ends, group: ends"),
-        at_once(row("a_shell_over_a_sleep_ends_at_once", ["sh", "-c", "echo ready; sleep 1000; echo after"]))
-            .ready("ready")
+        at_once(row("a_sleep_ends_at_once", ["sh", "-c", "exec sleep 1000"]))
+            .ready_when_it_runs("sleep")
             .code(143)
-            .peers("main: ends, and leaves the sleep alone; group: ends"),
-        at_once(row("a_trap_over_a_sleep_ends_at_once", ["bash", "-c", "trap 'exit 0' TERM; echo ready; sleep 1000; echo after"]))
-            .ready("ready")
-            .code(0)
-            .peers("main: hang, group: ends"),
-        at_once(row("a_trap_for_exit_over_a_sleep_ends_at_once", ["bash", "-c", "trap 'echo trap ran' EXIT; echo ready; sleep 1000; echo after"]))
-            .ready("ready")
-            .says(["trap ran"])
+            .peers("main: hang as PID 1, group: ends"),
+        at_once(row("a_tail_ends_at_once", ["tail", "-f", "{apps}/node/package.json"]))
+            .ready("}")
             .code(143)
             .peers("main: ends, group: ends"),
-        at_once(row("a_trap_in_dash_over_a_sleep_ends_at_once", ["dash", "-c", "trap 'exit 0' TERM; echo ready; sleep 1000; echo after"]))
-            .ready("ready")
+        at_once(row("a_shell_over_a_sleep_ends_at_once", ["sh", "-c", "sleep 1000; echo after"]))
+            .ready_when_it_runs("sleep")
+            .code(143)
+            .peers("main: ends, and leaves the sleep alone; group: ends"),
+        at_once(row("a_trap_over_a_sleep_ends_at_once", ["bash", "-c", "trap 'exit 0' TERM; sleep 1000; echo after"]))
+            .ready_when_it_runs("sleep")
             .code(0)
             .peers("main: hang, group: ends"),
+        at_once(row(
+            "a_trap_for_exit_over_a_sleep_ends_at_once",
+            ["bash", "-c", "trap 'echo trap ran' EXIT; sleep 1000; echo after"],
+        ))
+        .ready_when_it_runs("sleep")
+        .says(["trap ran"])
+        .code(143)
+        .peers("main: ends, group: ends"),
+        at_once(row(
+            "a_trap_in_dash_over_a_sleep_ends_at_once",
+            ["dash", "-c", "trap 'exit 0' TERM; sleep 1000; echo after"],
+        ))
+        .ready_when_it_runs("sleep")
+        .code(0)
+        .peers("main: hang, group: ends"),
     ]
 }

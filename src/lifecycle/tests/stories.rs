@@ -96,6 +96,17 @@ fn without_proc_other_sessions_are_told_when_the_group_is_empty() {
 }
 
 #[test]
+fn a_shell_that_starts_a_program_at_the_wrong_moment_is_told_once_and_in_the_end() {
+    for changes in [1, 3, 100] {
+        let mut world = World::of([server(2, 1).shell().drains(ms(100)), Proc::new(3, 2)]);
+        world.changes = changes;
+        world.run();
+        let told: Vec<usize> = world.everybody().map(|process| process.received.len()).collect();
+        assert_eq!((told, world.ended_at), (vec![1, 1], ms(100)), "{changes} changes");
+    }
+}
+
+#[test]
 fn a_repeated_request_is_passed_to_nobody() {
     let mut world = asked_at(&[0, 100, 200], [server(2, 1).drains(ms(1000))]);
     world.run();

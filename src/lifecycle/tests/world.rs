@@ -117,6 +117,8 @@ pub(super) struct World {
     pub(super) has_proc: bool,
     pub(super) can_watch: bool,
     pub(super) init: i32,
+    /// How often a shell turns out to have other children than the snapshot.
+    pub(super) changes: u32,
     /// When stop requests come.
     pub(super) requests: Vec<Duration>,
     processes: BTreeMap<i32, Proc>,
@@ -150,6 +152,7 @@ impl World {
             has_proc: true,
             can_watch: true,
             init: 1,
+            changes: 0,
             requests: vec![Duration::ZERO],
             processes: BTreeMap::new(),
             watched: Vec::new(),
@@ -263,13 +266,19 @@ impl World {
         }
     }
 
-    fn act(&mut self, action: Action) -> Option<Event> {
+    fn act(&mut self, action: Action) -> Vec<Event> {
         let now = self.now;
         let alive = |process: &&mut Proc| process.ended_at.is_none();
         match action {
-            Action::Look => return Some(Event::Seen(self.has_proc.then(|| self.snapshot()))),
+            Action::Look => return vec![Event::Seen(self.has_proc.then(|| self.snapshot()))],
             Action::Deliver(orders, _) => {
+                let mut changed = Vec::new();
                 for order in orders {
+                    if order.children.is_some() && self.changes > 0 {
+                        self.changes -= 1;
+                        changed.push(Event::Changed(order.identity));
+                        continue;
+                    }
                     let process = self.processes.get_mut(&order.identity.pid.0).unwrap();
                     if process.is_alive() {
                         process.take(order.signal, now);
@@ -278,6 +287,7 @@ impl World {
                         }
                     }
                 }
+                return changed;
             }
             Action::DeliverToGroup(signal) => {
                 let members = self.processes.values_mut().filter(alive).filter(|process| process.group == 2);
@@ -290,7 +300,7 @@ impl World {
             }
             Action::Watch(identities) => {
                 self.watched = if self.can_watch { identities.iter().map(|id| id.pid.0).collect() } else { Vec::new() };
-                return Some(Event::Watching(self.can_watch));
+                return vec![Event::Watching(self.can_watch)];
             }
             Action::StartPreStop => {
                 let process = self.pre_stop.take();
@@ -299,15 +309,15 @@ impl World {
                     process.wants_to_end_at = process.drain.map(|drain| (now + drain, End::Exited(process.code)));
                     self.add(process);
                 }
-                return Some(Event::PreStopStarted(pid));
+                return vec![Event::PreStopStarted(pid)];
             }
             Action::AskGroup => {
-                return Some(Event::GroupIsEmpty(!self.processes.values().any(|p| p.is_alive() && p.group == 2)));
+                return vec![Event::GroupIsEmpty(!self.processes.values().any(|p| p.is_alive() && p.group == 2))];
             }
             Action::Tell(note) => self.notes.push(note),
             Action::Resume | Action::Suspend { .. } => panic!("there is no terminal here"),
         }
-        None
+        Vec::new()
     }
 
     fn snapshot(&self) -> Snapshot {
