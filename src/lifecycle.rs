@@ -10,7 +10,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::exit;
@@ -159,7 +159,7 @@ pub struct Lifecycle {
     alone: bool,
     history: History,
     /// The orders of those in charge who are alive, as far as is known.
-    in_charge: Vec<Order>,
+    in_charge: BTreeMap<Pid, Order>,
     stop: Option<Stop>,
     wanted: VecDeque<Purpose>,
     asked_to_look: bool,
@@ -177,7 +177,7 @@ impl Lifecycle {
             main_end: None,
             alone: false,
             history: History::default(),
-            in_charge: Vec::new(),
+            in_charge: BTreeMap::new(),
             stop: None,
             wanted: VecDeque::new(),
             asked_to_look: false,

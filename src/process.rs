@@ -268,12 +268,6 @@ impl Snapshot {
         self.find(identity.pid).is_some_and(|process| process.identity == identity)
     }
 
-    /// How many children a process has here.
-    #[must_use]
-    pub fn children_of(&self, pid: Pid) -> usize {
-        self.processes.iter().filter(|process| process.parent == pid).count()
-    }
-
     /// The children of each process: `(parent's pid, child's place)`, sorted.
     fn children(&self) -> Vec<(Pid, usize)> {
         let mut children: Vec<_> = self.processes.iter().enumerate().map(|(place, p)| (p.parent, place)).collect();

@@ -45,8 +45,11 @@ impl Lifecycle {
             // no new one does, then kill them all.
             let forks = !first && !news.is_empty();
             let signal = if forks { Signal::STOP } else { Signal::KILL };
-            let hit = left.iter().map(|process| process.identity).filter(|id| !forks || news.contains(id));
-            actions.push(Action::Deliver(hit.map(|identity| Order::at_deadline(identity, signal)).collect(), None));
+            let hit = if forks { news.clone() } else { left.iter().map(|process| process.identity).collect() };
+            actions.push(Action::Deliver(
+                hit.into_iter().map(|identity| Order::at_deadline(identity, signal)).collect(),
+                None,
+            ));
             if forks {
                 actions.push(Action::StopChildren);
             }

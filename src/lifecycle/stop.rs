@@ -1,10 +1,11 @@
 //! The stop: requests, waves of signals, deadlines (rules 4 to 8 and 12 of docs/stop-plan.md).
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Action, Lifecycle, Phase, Purpose};
-use crate::plan;
+use crate::plan::{self, Order};
 use crate::policy::{Broadcast, Repeat, Whom};
 use crate::process::{End, Identity, Pid, Process, Received, Sender, Snapshot};
 use crate::report::Note;
@@ -12,8 +13,8 @@ use crate::signal::Signal;
 
 /// Rule 5: how long the rest is left alone after the last one in charge has gone: wrappers usually end by themselves then.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often the tree is read again while those in charge cannot be watched, and after the rest was told while some of it
-/// is still ending: what was forked meanwhile must be told too.
+/// How often the tree is read again while those in charge cannot be watched, and how soon after the rest was told and some of
+/// it has ended.
 const REREAD: Duration = Duration::from_millis(100);
 /// Rule 6: the last call comes a tenth of the grace before its end, but not earlier than this.
 const LAST_CALL: Duration = Duration::from_secs(2);
@@ -37,12 +38,13 @@ pub(super) struct Stop {
     pub(super) kill_at: Option<Duration>,
     pub(super) last_call_at: Option<Duration>,
     pub(super) rest_at: Option<Duration>,
+    rest_round: Duration,
     pub(super) reread_at: Option<Duration>,
     pub(super) kill_again_at: Option<Duration>,
     pub(super) give_up_at: Option<Duration>,
     pub(super) kill_round: Duration,
     /// Whom SIGKILL or SIGSTOP was sent to: whoever else turns up was forked meanwhile.
-    pub(super) met: Vec<Identity>,
+    pub(super) met: BTreeSet<Identity>,
     /// What the last round of SIGKILL found.
     pub(super) survivors: Option<Note>,
     /// How often a shell had other children than the snapshot.
@@ -76,11 +78,12 @@ impl Stop {
             kill_at,
             last_call_at,
             rest_at: None,
+            rest_round: REREAD,
             reread_at: None,
             kill_again_at: None,
             give_up_at: None,
             kill_round: super::kill::ROUNDS.0,
-            met: Vec::new(),
+            met: BTreeSet::new(),
             survivors: None,
             changes: 0,
             unwatched: false,
@@ -113,7 +116,10 @@ impl Lifecycle {
         match (self.policy.repeat, self.phase) {
             (Repeat::Kill, _) => self.begin_kill(now),
             (Repeat::Ignore | Repeat::Forward, Phase::Draining { .. }) => self.end_drain(),
-            (Repeat::Forward, _) => actions.push(Action::Deliver(self.in_charge.clone(), received.value)),
+            (Repeat::Forward, _) => {
+                let again = self.in_charge.values().map(|order| Order { children: None, ..*order });
+                actions.push(Action::Deliver(again.collect(), received.value));
+            }
             (Repeat::Ignore, _) => {}
         }
     }
@@ -128,7 +134,7 @@ impl Lifecycle {
         let broadcast = match policy.broadcast {
             Broadcast::Never => false,
             Broadcast::Always => true,
-            Broadcast::FromInit => received.sender != Sender::Kernel && sent_by_init(received.sender),
+            Broadcast::FromInit => matches!(received.sender, Sender::Outside | Sender::Process(Pid(1))),
         };
         stop.broadcast = broadcast && received.signal == Signal::TERM;
         actions.push(Action::Tell(Note::Asked { received, grace: policy.grace }));
@@ -181,14 +187,16 @@ impl Lifecycle {
             Some(end) => actions.push(Action::Tell(Note::Reaped(pid, end))),
             None => {}
         }
-        let before = self.in_charge.len();
-        self.in_charge.retain(|order| order.identity.pid != pid);
-        let left = self.in_charge.len() < before;
+        let left = self.in_charge.remove(&pid).is_some();
         match self.phase {
             Phase::Stopping | Phase::Sweeping if left => self.want(Purpose::Orphans),
             Phase::Sweeping if self.in_charge.is_empty() => {
                 if let Some(stop) = &mut self.stop {
-                    stop.rest_at.get_or_insert(now.saturating_add(REREAD));
+                    // What was forked meanwhile must be told too; ten thousand that are ending need not be read ten times a second.
+                    if stop.rest_at.is_none() {
+                        stop.rest_at = Some(now.saturating_add(stop.rest_round));
+                        stop.rest_round = (stop.rest_round * 2).min(REREAD * 16);
+                    }
                     if stop.told_blindly == Blindly::Group && self.setting.is_pid_1() && self.main_end.is_some() {
                         actions.push(Action::AskGroup);
                     }
@@ -274,7 +282,7 @@ impl Lifecycle {
             let ours = |process: &&Process| process.parent == self.setting.init;
             self.history.branches = snapshot.processes().iter().filter(ours).map(|process| process.identity).collect();
         }
-        self.in_charge.retain(|order| snapshot.has(order.identity));
+        self.in_charge.retain(|_, order| snapshot.has(order.identity));
         let request = self.request(snapshot, stop.signal, stop.translate, stop.broadcast, &self.history);
         let mut plan = match (purpose, self.policy.to) {
             (Purpose::First, Whom::Auto) => plan::first(&request),
@@ -299,8 +307,9 @@ impl Lifecycle {
             plan.orders.iter_mut().for_each(|order| order.children = None);
         }
         self.history.remember(&plan);
+        let leaders = plan.orders.iter().filter(|order| order.in_charge);
         let before = self.in_charge.len();
-        self.in_charge.extend(plan.orders.iter().filter(|order| order.in_charge));
+        self.in_charge.extend(leaders.map(|order| (order.identity.pid, *order)));
         let news = self.in_charge.len() > before;
         self.deliver(plan, None, actions);
         self.after_wave(purpose, news, now, actions);
@@ -311,7 +320,7 @@ impl Lifecycle {
     pub(super) fn on_change(&mut self, identity: Identity, actions: &mut Vec<Action>) {
         actions.push(Action::Tell(Note::Changed(identity.pid)));
         self.history.forget(identity);
-        self.in_charge.retain(|order| order.identity != identity);
+        self.in_charge.remove(&identity.pid);
         if let Some(stop) = &mut self.stop {
             stop.changes += 1;
         }
@@ -323,7 +332,7 @@ impl Lifecycle {
         let Some(stop) = &mut self.stop else { return };
         if news {
             stop.rest_at = None;
-            actions.push(Action::Watch(self.in_charge.iter().map(|order| order.identity).collect()));
+            actions.push(Action::Watch(self.in_charge.values().map(|order| order.identity).collect()));
         } else if !self.in_charge.is_empty() {
             stop.reread_at = stop.unwatched.then(|| now.saturating_add(REREAD));
         } else if purpose == Purpose::First {
@@ -371,9 +380,4 @@ impl Lifecycle {
             self.next_blind_wave(Purpose::Rest, actions);
         }
     }
-}
-
-/// Rule 16: the platform's own PID 1, or somebody outside this PID namespace.
-fn sent_by_init(sender: Sender) -> bool {
-    matches!(sender, Sender::Outside | Sender::Process(Pid(1)))
 }

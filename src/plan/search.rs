@@ -77,6 +77,8 @@ enum Position {
 struct Node {
     parent: Option<usize>,
     role: Role,
+    /// How many children it has.
+    children: usize,
     /// Whether somebody below is in charge, or will be.
     leads_below: bool,
     /// The same, background jobs apart: these are their shell's.
@@ -92,6 +94,7 @@ struct Node {
 const BLANK: Node = Node {
     parent: None,
     role: Role::Nothing,
+    children: 0,
     leads_below: false,
     leads_below_in_foreground: false,
     only_waits: false,
@@ -144,6 +147,7 @@ impl<'a> Search<'a> {
         else {
             return;
         };
+        above.children += 1;
         above.leads_below |= leads;
         above.leads_below_in_foreground |= leads_in_foreground;
         above.only_waits |= leads && only_waits_for(parent, process);
@@ -203,9 +207,8 @@ impl<'a> Search<'a> {
                 Position::Covered
             }
             (Role::Traps(signal), _) => {
-                let children = self.request.snapshot.children_of(process.pid());
                 let order = told(process, signal, Rule::Trap, true, request);
-                plan.orders.push(Order { children: Some(children), ..order });
+                plan.orders.push(Order { children: Some(node.children), ..order });
                 // A signal that is only passed on must not kill what the shell runs.
                 let nobody = !node.leads_below_in_foreground && (node.role.leads() || !node.branch_leads);
                 let tell_all = self.aim == Aim::Stop && nobody;

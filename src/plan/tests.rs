@@ -103,7 +103,10 @@ impl Stop {
         let mut orders: Vec<_> =
             plan.orders.iter().filter(|order| !order.withheld).map(|o| (o.identity.pid, o.signal)).collect();
         orders.sort();
-        let sent: Vec<_> = orders.iter().map(|(pid, signal)| format!("{pid} {}", signal.to_string().trim_start_matches("SIG"))).collect();
+        let sent: Vec<_> = orders
+            .iter()
+            .map(|(pid, signal)| format!("{pid} {}", signal.to_string().trim_start_matches("SIG")))
+            .collect();
         sent.join(", ")
     }
     fn first(&mut self) -> String {

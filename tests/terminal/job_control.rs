@@ -8,6 +8,7 @@ pub(crate) fn tests() -> Vec<Test> {
     named![with_control:
         ctrl_z_stops_the_job_and_fg_revives_it_with_its_input,
         ctrl_z_and_fg_work_many_times,
+        ctrl_z_and_fg_work_many_times_below_a_script,
         ctrl_z_and_fg_work_for_a_bash_script,
         ctrl_z_and_fg_work_for_a_dash_script,
         ctrl_z_and_fg_work_for_a_shell_as_the_command,
@@ -85,6 +86,17 @@ fn ctrl_z_and_fg_work_many_times(under: Under) {
     assert_eq!(5, terminal.counts(receiver)["INT"], "{}", terminal.describe());
     terminal.type_line("exit 7");
     expect_status(&mut terminal, "7");
+}
+
+/// The shell watches the script and not what is below it: `fg` may come before all of that has stopped.
+fn ctrl_z_and_fg_work_many_times_below_a_script(under: Under) {
+    let mut terminal = Terminal::shell();
+    let app = terminal.run(&format!("bash -c '{}; exit 9'", under.wrap("app catch=INT input=stdin")));
+    for _ in 0..30 {
+        expect_stop_and_revival(&mut terminal, &app);
+    }
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "9");
 }
 
 fn ctrl_z_and_fg_work_for_a_bash_script(under: Under) {

@@ -7,6 +7,7 @@ use crate::{Under, named};
 pub(crate) fn tests() -> Vec<Test> {
     named![with_control:
         a_pager_behind_the_command_reads_the_keys,
+        a_pager_behind_the_messages_of_the_command_reads_the_keys,
         less_behind_the_command_shows_its_output,
         less_that_is_left_early_ends_the_command,
         ctrl_c_ends_the_command_and_leaves_less_alone,
@@ -54,6 +55,24 @@ fn a_pager_behind_the_command_reads_the_keys(under: Under) {
     terminal.press(CTRL_C);
     terminal.wait_for_prompt();
     assert_eq!("130 7", terminal.ask("echo ${PIPESTATUS[*]}"), "{}", terminal.describe());
+}
+
+/// Of a pipeline the shell starts the later programs when the first one already runs: nobody else is in the group yet.
+fn a_pager_behind_the_messages_of_the_command_reads_the_keys(under: Under) {
+    let mut terminal = Terminal::shell();
+    for _ in 0..10 {
+        let command = under.wrap("app print=1 log=/dev/stderr");
+        terminal.type_line(&format!("{command} 2>&1 > /dev/null | app pager"));
+        terminal.wait_for("page: line 1");
+        let pager = terminal.wait_for_app();
+        terminal.type_line("where");
+        terminal.wait_for("in the foreground");
+        terminal.type_line("exit 7");
+        terminal.wait_until_gone(pager.pid);
+        terminal.press(CTRL_C);
+        terminal.wait_for_prompt();
+        assert_eq!("130 7", terminal.ask("echo ${PIPESTATUS[*]}"), "{}", terminal.describe());
+    }
 }
 
 fn less() -> &'static str {

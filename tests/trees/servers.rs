@@ -7,7 +7,7 @@ use crate::apps::{Place, need, need_root, postgres_folder};
 use crate::row::{Row, row};
 use crate::support::{Mode, Outcome, Test, both_modes, eventually};
 
-const NGINX: &str = "daemon off; pid {dir}/nginx.pid; error_log /dev/stderr notice; events {}
+const NGINX: &str = "user root; daemon off; pid {dir}/nginx.pid; error_log /dev/stderr notice; events {}
 http {
     access_log off; client_body_temp_path {dir}/1; proxy_temp_path {dir}/2; fastcgi_temp_path {dir}/3;
     uwsgi_temp_path {dir}/4; scgi_temp_path {dir}/5;

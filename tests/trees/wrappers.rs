@@ -236,6 +236,9 @@ fn forwarders() -> Vec<Row> {
         over_int(row("a_nested_tini_for_the_group", ["tini", "-s", "-g", "--", "{app}", "app", "INT"])).code(0),
         over_int(row("a_nested_catatonit", ["catatonit", "--", "{app}", "app", "INT"])).code(0),
         over_int(row("a_nested_timeout", ["timeout", "60", "{app}", "app", "INT"])).code(0),
+        over_int(row("a_nested_su", ["su", "-s", "/bin/sh", "root", "-c", "{app} app INT; true"]))
+            .only_for_root()
+            .code(0),
         over_term(row("a_nested_dumb_init_over_a_program_that_knows_term", ["dumb-init", "{app}", "app", "TERM"])),
         over_term(row("a_nested_tini_over_a_program_that_knows_term", ["tini", "-s", "--", "{app}", "app", "TERM"])),
         over_term(row("a_nested_timeout_over_a_program_that_knows_term", ["timeout", "60", "{app}", "app", "TERM"])),
