@@ -1,6 +1,10 @@
 //! Linker options for the shipped (musl, release) binary; docs/decisions.md has what each saves. Another linker than rust-lld may not
 //! know them, so it links as usual.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a build script reads its environment and prints its orders")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a build script reads its environment and prints its orders"
+)]
 
 use std::env;
 

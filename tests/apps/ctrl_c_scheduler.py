@@ -2,13 +2,14 @@
 
 import time
 
+import inflight
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 
 def job():
     time.sleep(0.3)  # the scheduler is still in the middle of starting this thread, and does not survive an interrupt there
     print("job started", flush=True)
-    time.sleep(1)
+    inflight.work()
     print("job done", flush=True)
 
 

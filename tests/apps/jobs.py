@@ -5,7 +5,8 @@ Each job counts itself in redis when it starts and when it is done: what was pro
 
 import os
 import sys
-import time
+
+import inflight
 
 SOCKET = os.environ["REDIS_SOCKET"]
 WHICH = os.environ.get("QUEUE") or sys.argv[1]
@@ -16,7 +17,7 @@ def work():
 
     store = redis.Redis(unix_socket_path=SOCKET)
     store.incr("started")
-    time.sleep(1.5)
+    inflight.work()
     store.incr("done")
 
 

@@ -1,8 +1,8 @@
 """One slow page for every Python server: as WSGI (`web:wsgi`) and as ASGI (`web:asgi`). /fast answers at once."""
 
-import asyncio
 import os
-import time
+
+import inflight
 
 
 def say(text):
@@ -12,7 +12,7 @@ def say(text):
 def wsgi(environ, start_response):
     if environ["PATH_INFO"] != "/fast":
         say("request started")
-        time.sleep(1.2)
+        inflight.work()
         say("request answered")
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"answered by {os.getpid()}\n".encode()]
@@ -23,7 +23,7 @@ async def asgi(scope, receive, send):
         return
     if scope["path"] != "/fast":
         say("request started")
-        await asyncio.sleep(1.2)
+        await inflight.work_async()
         say("request answered")
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": f"answered by {os.getpid()}\n".encode()})

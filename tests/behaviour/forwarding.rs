@@ -170,15 +170,8 @@ fn no_term_is_lost_while_the_command_is_being_started(mode: Mode) -> Outcome {
 
 fn signal_when_a_child_shows(running: &Running) {
     let init = running.pid();
-    // Pids rise: the child's is one of the next. Looking there first is quicker than reading all of /proc.
-    let is_child = |pid: &i32| processes::parent(*pid) == Some(init);
     let mut rounds = 0_u32;
-    loop {
-        if (init + 1..init + 16).any(|pid| is_child(&pid))
-            || (rounds % 64 == 63 && !processes::children(init).is_empty())
-        {
-            break;
-        }
+    while processes::next_child(init).is_none() && (rounds % 64 != 63 || processes::children(init).is_empty()) {
         rounds += 1;
         if rounds > 200_000 {
             running.fail("watchdog: the command did not show");

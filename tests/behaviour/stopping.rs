@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Finished, Init, Mode, NONE, Outcome, Running, Stream, Test, both_modes, eventually, fixture, processes, python,
+    Finished, Init, Mode, NONE, Outcome, Running, Stream, Test, both_modes, eventually, fixture, init_under_test,
+    processes, python,
 };
 
 pub fn tests() -> Vec<Test> {
@@ -21,6 +22,7 @@ pub fn tests() -> Vec<Test> {
         an_infinite_grace_never_kills,
         the_grace_without_an_option_is_the_platforms,
         a_stopped_command_is_continued_so_that_it_can_stop,
+        one_init_inside_another_tells_the_command_once,
         a_command_that_blocks_term_and_waits_for_it_is_served,
         to_main_tells_the_main_process_even_if_it_is_a_shell,
         to_group_tells_the_whole_group_at_once,
@@ -101,6 +103,8 @@ fn a_repeated_request_is_not_passed_on(mode: Mode) -> Outcome {
     running.signal(64);
     let finished = running.finish();
     finished.check_code(4).check_stdout_lacks("signal 2 ");
+    // INT went nowhere, so only the explanation names it.
+    finished.check_stderr_has(&["SIGINT"]);
     assert_eq!(finished.stdout.iter().filter(|line| line.starts_with("signal 15 ")).count(), 1, "{finished:#?}");
     Ok(())
 }
@@ -187,12 +191,25 @@ fn a_stopped_command_is_continued_so_that_it_can_stop(mode: Mode) -> Outcome {
     let command = only_child(&running);
     processes::kill(command, libc::SIGSTOP);
     eventually("a stopped command", || (processes::state(command) == Some('T')).then_some(()));
-    // Where the init stops with it, as a shell's job does, whoever asks has to continue it.
     running.signal(libc::SIGTERM);
-    if mode == Mode::Ordinary {
-        running.signal(libc::SIGCONT);
-    }
     running.finish().check_code(7).check_stdout_has("signal 15 ");
+    Ok(())
+}
+
+fn one_init_inside_another_tells_the_command_once(mode: Mode) -> Outcome {
+    let mut words = vec![init_under_test().into_os_string(), "--".into()];
+    words.extend(fixture("print-signals", ["until", "64", "7"]));
+    let running = Init::new(mode).command(words).start();
+    running.wait_for("ready");
+    running.signal(libc::SIGUSR1);
+    running.wait_for("signal 10 ");
+    running.signal(libc::SIGTERM);
+    running.wait_for("signal 15 ");
+    running.signal(64);
+    let finished = running.finish();
+    finished.check_code(7);
+    let signals: Vec<_> = finished.stdout.iter().filter(|line| line.starts_with("signal ")).collect();
+    assert_eq!(signals.len(), 3, "each of the three once: {finished:#?}");
     Ok(())
 }
 

@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Test> {
         workers_that_drain_longer_than_the_main_process_are_waited_for,
         the_stop_is_over_as_soon_as_nothing_is_left,
         what_the_main_process_leaves_behind_is_told_and_waited_for,
+        a_request_while_the_rest_drains_changes_nothing,
         what_ignores_the_request_is_killed_and_the_exit_code_kept,
         a_child_made_during_the_stop_is_waited_for,
         a_process_that_keeps_moving_is_caught,
@@ -75,6 +76,17 @@ fn what_the_main_process_leaves_behind_is_told_and_waited_for(mode: Mode) -> Out
             let running = start(mode, kind, "300", "leaves:5", grace);
             running.finish().check_code(5).check_stdout_has("worker told").check_stdout_has("worker drained");
         }
+    }
+    Ok(())
+}
+
+fn a_request_while_the_rest_drains_changes_nothing(mode: Mode) -> Outcome {
+    for kind in KINDS {
+        let running = start(mode, kind, "1000", "leaves:5", "20s");
+        running.wait_for("worker told");
+        running.signal(libc::SIGTERM);
+        running.signal(libc::SIGINT);
+        running.finish().check_code(5).check_stdout_has("worker drained").check_stderr_lacks(KILLED);
     }
     Ok(())
 }

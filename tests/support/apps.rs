@@ -12,7 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
 use crate::support::{
-    Finished, Init, Mode, TemporaryFolder, eventually, fail, find_program, processes, python_program, skip_now,
+    Finished, Init, Mode, TemporaryFolder, WATCHDOG, eventually, fail, find_program, processes, python_program,
+    skip_now,
 };
 
 /// A private folder for one tree, and the names of everything that its command line may need.
@@ -74,6 +75,11 @@ impl Place {
         text.replace("{apps}", &shown(&apps)).replace("{port}", &self.port.to_string())
     }
 
+    /// Tells the work in flight that the stop has been asked for: it goes on for a little while only (tests/apps/inflight.py).
+    pub(crate) fn has_been_asked(&self) {
+        self.write("asked", "");
+    }
+
     /// Writes a file of this place, with the names filled in.
     pub(crate) fn write(&self, name: &str, content: &str) {
         let path = self.path(name);
@@ -104,13 +110,14 @@ impl Place {
             ("HOME", shown(self.folder.path())),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
             ("SOCKET", shown(&self.socket())),
+            ("ASKED", shown(&self.path("asked"))),
             ("REDIS_SOCKET", shown(&self.redis_socket())),
         ]
     }
 
     /// An init to be started here.
     pub(crate) fn init(&self, mode: Mode) -> Init {
-        let init = Init::new(mode).current_dir(self.folder.path());
+        let init = Init::new(mode).watchdog(2 * WATCHDOG).current_dir(self.folder.path());
         self.environment().into_iter().fold(init, |init, (name, value)| init.env(name, value))
     }
 

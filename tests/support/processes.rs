@@ -105,6 +105,11 @@ pub fn children(pid: i32) -> Vec<i32> {
     all().into_iter().filter(|candidate| parent(*candidate) == Some(pid)).collect()
 }
 
+/// A child that was started just after its parent, looked for where pids go on: quicker than reading all of /proc.
+pub fn next_child(pid: i32) -> Option<i32> {
+    (pid + 1..pid + 64).find(|candidate| parent(*candidate) == Some(pid))
+}
+
 /// Children, their children and so on.
 pub fn descendants(pid: i32) -> Vec<i32> {
     let parents: Vec<_> = all().into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect();

@@ -85,8 +85,9 @@ fn requests_that_arrive_during_a_drain_are_answered(mode: Mode) -> Outcome {
     let init = place.init(mode).options(["--grace", "20s", "--drain", "3s"]).current_dir(place.fill("{apps}"));
     let running = init.command(place.command(&words)).start();
     running.wait_for_nth_stderr("Booting worker", 2);
-    running.signal(TERM);
     let asked = Instant::now();
+    running.signal(TERM);
+    place.has_been_asked();
     running.wait_for_stderr("SIGTERM from");
     place.request("/fast").check_answered();
     let slow = place.request("/");
@@ -101,11 +102,11 @@ fn requests_that_arrive_during_a_drain_are_answered(mode: Mode) -> Outcome {
 }
 
 fn a_drain_ends_at_half_the_grace(mode: Mode) -> Outcome {
-    is_told_at_half_the_grace(mode, ["--grace", "6s", "--drain", "6s"])
+    is_told_at_half_the_grace(mode, ["--grace", "10s", "--drain", "10s"])
 }
 
 fn a_pre_stop_command_that_hangs_leaves_half_the_grace(mode: Mode) -> Outcome {
-    is_told_at_half_the_grace(mode, ["--grace", "6s", "--pre-stop", "sleep 1000"])
+    is_told_at_half_the_grace(mode, ["--grace", "10s", "--pre-stop", "sleep 1000"])
 }
 
 fn is_told_at_half_the_grace(mode: Mode, options: [&str; 4]) -> Outcome {
@@ -115,7 +116,7 @@ fn is_told_at_half_the_grace(mode: Mode, options: [&str; 4]) -> Outcome {
     let asked = Instant::now();
     running.signal(TERM);
     running.wait_for("app told TERM");
-    assert!(asked.elapsed() >= Duration::from_secs(3), "told after {:?}", asked.elapsed());
+    assert!(asked.elapsed() >= Duration::from_secs(5), "told after {:?}", asked.elapsed());
     running.finish().check_code(0).check_stdout_has("app clean").check_stderr_lacks("SIGKILL to 2 python");
     Ok(())
 }

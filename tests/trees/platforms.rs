@@ -72,6 +72,7 @@ fn on_heroku_gunicorn_answers_the_request_in_flight() -> Outcome {
     let request = place.request("/");
     running.wait_for("request started");
     signal_everybody(&running, false);
+    place.has_been_asked();
     request.check_answered();
     running.finish().check_code(0).check_stderr_lacks("SIGKILL to");
     Ok(())

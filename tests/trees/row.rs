@@ -263,6 +263,7 @@ impl Row {
         if signal != 0 {
             running.signal(signal);
         }
+        place.has_been_asked();
         let finished = running.finish();
         if let Some(request) = request {
             request.check_answered();

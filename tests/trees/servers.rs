@@ -246,7 +246,7 @@ fn postgres_lets_the_running_query_and_its_session_finish(mode: Mode) -> Outcome
     let running = place.init(mode).options(["--grace", "20s"]).command(place.command(&words)).start();
     running.wait_for_stderr("database system is ready to accept connections");
     need("psql");
-    let query = "do $$ begin raise notice 'query runs'; perform pg_sleep(1.2); raise notice 'query done'; end $$";
+    let query = "do $$ begin raise notice 'query runs'; while pg_stat_file('{dir}/asked', true) is null loop perform pg_sleep(0.02); end loop; perform pg_sleep(0.8); raise notice 'query done'; end $$";
     let session = place.start_beside(&[
         "psql",
         "-h",
@@ -264,6 +264,7 @@ fn postgres_lets_the_running_query_and_its_session_finish(mode: Mode) -> Outcome
         (answered && said.trim() == "1").then_some(())
     });
     running.signal(libc::SIGTERM);
+    place.has_been_asked();
     running.wait_for_stderr("received smart shutdown request");
     let (succeeded, said) = session.finish();
     assert!(

@@ -33,6 +33,7 @@ fn hup_reloads_gunicorn_and_the_request_in_flight_is_answered(mode: Mode) -> Out
     let before = place.request("/");
     running.wait_for("request started");
     running.signal(libc::SIGHUP);
+    place.has_been_asked();
     running.wait_for_stderr("Handling signal: hup");
     let old = before.check_answered();
     running.wait_for_nth_stderr("Booting worker", 4);

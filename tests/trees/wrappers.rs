@@ -82,8 +82,7 @@ fn traps() -> Vec<Row> {
     const FOREGROUND: &str = "trap 'echo trap ran' TERM; {app} app INT; echo after";
     const BACKGROUND: &str =
         "trap 'kill -TERM $app; wait $app; echo trap ran; exit 0' TERM; {app} app TERM & app=$!; wait $app";
-    const JOB: &str =
-        "trap 'echo trap told; wait $job; echo drained; exit 0' TERM; (sleep 1; echo job done) & job=$!; wait $job";
+    const JOB: &str = "trap 'echo trap told; wait $job; echo drained; exit 0' TERM; (echo job started; while [ ! -e {dir}/asked ]; do sleep 0.02; done; sleep 1; echo job done) & job=$!; wait $job";
     const SLOW: &str = "trap 'sleep 1; echo trap done; exit 5' TERM; sleep 1000";
     let foreground = |row: Row| {
         let row = row.ready("app ready").says(["app told INT", "app clean", "trap ran", "after"]).code(0);

@@ -13,21 +13,20 @@ use crate::sys::signals;
 /// Fills in the details of a snapshot.
 pub(super) fn fill(snapshot: &mut Snapshot, readable: bool) {
     let mut buffer = Buffer::new();
+    let mut identity = FileSystemIds::new();
     for process in snapshot.processes_mut() {
-        if readable {
-            fill_signals(process, &mut buffer);
-        }
+        let owner = fill_from_status(process, readable, &mut buffer);
         let pid = process.pid();
-        as_owner_of(process, &mut buffer, |buffer, process| {
-            process.executable = executable(pid);
-            if process.wants_waiting() {
-                process.waiting = Some(waiting(pid, buffer));
-            }
-        });
+        identity.become_owner(owner);
+        process.executable = executable(pid);
+        if process.wants_waiting() {
+            process.waiting = Some(waiting(pid, &mut buffer));
+        }
         if process.wants_arguments() {
             process.arguments = buffer.read(pid, "cmdline").unwrap_or_default().into();
         }
     }
+    identity.come_back();
     look_again(snapshot, &mut buffer);
     look_again_at_running(snapshot, &mut buffer);
     // The children of those that wait: whether one is what its parent waits for.
@@ -37,15 +36,13 @@ pub(super) fn fill(snapshot: &mut Snapshot, readable: bool) {
         .filter(|process| matches!(process.waiting, Some(Waiting::Child(_) | Waiting::Pipes(_))))
         .map(Process::pid)
         .collect();
-    for process in snapshot.processes_mut() {
-        if waiting.binary_search(&process.parent).is_ok() {
-            let pid = process.pid();
-            process.arguments = buffer.read(pid, "cmdline").unwrap_or_default().into();
-            as_owner_of(process, &mut buffer, |_, process| {
-                process.outputs = [1, 2].iter().filter_map(|number| pipe(pid, &number.to_string())).collect();
-            });
-        }
+    for process in snapshot.processes_mut().iter_mut().filter(|p| waiting.binary_search(&p.parent).is_ok()) {
+        let pid = process.pid();
+        process.arguments = buffer.read(pid, "cmdline").unwrap_or_default().into();
+        identity.become_owner(owner_of(pid, &mut buffer));
+        process.outputs = [1, 2].iter().filter_map(|number| pipe(pid, &number.to_string())).collect();
     }
+    identity.come_back();
 }
 
 /// fork(3), posix_spawn(3) and dash block every signal for a moment while they start a program: that says nothing about what
@@ -59,7 +56,9 @@ fn look_again(snapshot: &mut Snapshot, buffer: &mut Buffer) {
     let mut blocking = snapshot.processes_mut().iter_mut().filter(blocks_all).peekable();
     if blocking.peek().is_some() {
         signals::pause(MOMENT);
-        blocking.for_each(|process| fill_signals(process, buffer));
+        for process in blocking {
+            fill_from_status(process, true, buffer);
+        }
     }
 }
 
@@ -79,25 +78,32 @@ fn look_again_at_running(snapshot: &mut Snapshot, buffer: &mut Buffer) {
             return;
         }
         signals::pause(MOMENT);
+        let mut identity = FileSystemIds::new();
         for process in running {
-            let pid = process.pid();
-            as_owner_of(process, buffer, |buffer, process| process.waiting = Some(waiting(pid, buffer)));
+            identity.become_owner(owner_of(process.pid(), buffer));
+            process.waiting = Some(waiting(process.pid(), buffer));
         }
+        identity.come_back();
     }
 }
 
-/// stat(5) has the masks of the main thread, and only signals 1 to 31: status has them all.
-fn fill_signals(process: &mut Process, buffer: &mut Buffer) {
-    let Some(status) = buffer.read(process.pid(), "status") else { return };
+/// stat(5) has the masks of the main thread, and only signals 1 to 31: status has them all. Returns the owner's file system ids.
+fn fill_from_status(process: &mut Process, readable: bool, buffer: &mut Buffer) -> Option<Ids> {
+    let status = buffer.read(process.pid(), "status")?;
+    let owner = ids_of(status);
+    if !readable {
+        return owner;
+    }
     let set = |name: &str| line_of(status, name).and_then(|text| u64::from_str_radix(text, 16).ok()).map(SignalSet);
     let (Some(blocked), Some(ignored), Some(caught)) = (set("SigBlk:"), set("SigIgn:"), set("SigCgt:")) else {
         process.dispositions = None;
-        return;
+        return owner;
     };
     let threads: u32 = line_of(status, "Threads:").and_then(|text| text.parse().ok()).unwrap_or(1);
     let blocked =
         if blocked.0 != 0 && threads > 1 { blocked_everywhere(process.pid(), blocked, buffer) } else { blocked };
     process.dispositions = Some(Dispositions { caught, ignored, blocked });
+    owner
 }
 
 /// The signals that every thread blocks: one that does not would take the signal.
@@ -171,27 +177,51 @@ fn all_pipes(pid: Pid) -> Vec<u64> {
     entries.flatten().filter_map(|entry| pipe(pid, entry.file_name().to_str()?)).collect()
 }
 
-/// Runs `read` under the process's own user and group id, if it is another's: without CAP_SYS_PTRACE, Docker's default, even
-/// root may look at another user's exe, fd and syscall only so (ptrace(2), "Ptrace access mode checking").
-fn as_owner_of(process: &mut Process, buffer: &mut Buffer, read: impl FnOnce(&mut Buffer, &mut Process)) {
-    let id = |status: &[u8], name: &str| -> Option<u32> {
-        // Real, effective, saved, file system.
-        line_of(status, name)?.split_ascii_whitespace().nth(3)?.parse().ok()
-    };
-    let ids = buffer.read(process.pid(), "status").and_then(|status| Some((id(status, "Uid:")?, id(status, "Gid:")?)));
-    let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-    let Some((user, group)) = ids.filter(|ids| *ids != own) else { return read(buffer, process) };
-    // The group first: the right to change it goes with the user id.
-    set_file_system_ids(user, group);
-    read(buffer, process);
-    set_file_system_ids(own.0, own.1);
+/// A user and a group id.
+type Ids = (u32, u32);
+
+/// The file system ids of a process.
+fn owner_of(pid: Pid, buffer: &mut Buffer) -> Option<Ids> {
+    ids_of(buffer.read(pid, "status")?)
 }
 
-fn set_file_system_ids(user: u32, group: u32) {
-    // SAFETY: these only change the ids that file accesses of this thread are judged by; they cannot fail in a way that matters:
-    // without the right to change them they stay as they were.
-    unsafe {
-        libc::setfsgid(group);
-        libc::setfsuid(user);
+fn ids_of(status: &[u8]) -> Option<Ids> {
+    // Real, effective, saved, file system.
+    let id = |name: &str| line_of(status, name)?.split_ascii_whitespace().nth(3)?.parse().ok();
+    Some((id("Uid:")?, id("Gid:")?))
+}
+
+/// The ids that our file accesses are judged by. Without CAP_SYS_PTRACE, Docker's default, even root may look at another user's
+/// exe, fd and syscall only under that user's ids (ptrace(2), "Ptrace access mode checking").
+struct FileSystemIds {
+    own: Ids,
+    now: Ids,
+}
+
+impl FileSystemIds {
+    fn new() -> Self {
+        let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        Self { own, now: own }
+    }
+
+    fn become_owner(&mut self, owner: Option<Ids>) {
+        self.change(owner.unwrap_or(self.own));
+    }
+
+    fn come_back(&mut self) {
+        self.change(self.own);
+    }
+
+    fn change(&mut self, to: Ids) {
+        if to == self.now {
+            return;
+        }
+        // SAFETY: these only change the ids that file accesses of this thread are judged by; without the right to change them
+        // they stay as they were. The group first: for another user's ids it may not be changed any more.
+        unsafe {
+            libc::setfsgid(to.1);
+            libc::setfsuid(to.0);
+        }
+        self.now = to;
     }
 }

@@ -1,13 +1,20 @@
 // A web server that handles SIGTERM as Node's documentation says: no new requests, the running ones are answered.
+const fs = require("fs");
 const http = require("http");
 
 const server = http.createServer((request, response) => {
   console.log("request started");
-  setTimeout(() => {
+  const work = () => {
+    // Still in flight when the stop has been asked for, however slow the machine is.
+    if (!fs.existsSync(process.env.ASKED)) return setTimeout(work, 20);
+    setTimeout(answer, 800);
+  };
+  const answer = () => {
     console.log("request answered");
     response.setHeader("Connection", "close");
     response.end(`answered by ${process.pid}\n`);
-  }, 1200);
+  };
+  work();
 });
 
 let told = 0;
