@@ -61,6 +61,8 @@ pub enum Event {
         /// Whether the terminal is our own group's at this moment.
         terminal_is_ours: bool,
     },
+    /// A child was continued.
+    Continued(Pid),
     /// A watched process that is no child has ended.
     Gone(Pid),
     /// A process was not sent its signal, because it has got, or lost, a child since the snapshot.
@@ -195,6 +197,7 @@ impl Lifecycle {
             Event::Ended(pid, end) => self.on_end(pid, Some(end), now, actions),
             Event::Gone(pid) => self.on_end(pid, None, now, actions),
             Event::Paused { pid, signal, terminal_is_ours } => self.on_pause(pid, signal, terminal_is_ours, actions),
+            Event::Continued(pid) => self.on_continue(pid),
             Event::Suspended(worked) => self.on_suspended(worked, actions),
             Event::Changed(identity) => self.on_change(identity, actions),
             Event::Alone => self.alone = true,

@@ -183,6 +183,7 @@ impl Supervisor {
                     let terminal_is_ours = self.terminal.as_ref().is_some_and(Terminal::is_ours);
                     self.step(Event::Paused { pid, signal, terminal_is_ours });
                 }
+                Waited::Continued(pid) => self.step(Event::Continued(pid)),
                 Waited::Nothing => return,
                 Waited::Alone => return self.step(Event::Alone),
             }

@@ -54,6 +54,8 @@ impl Lifecycle {
             // `fg` of a job that ran in the background: the shell gives us the terminal and sends nothing.
             return actions.push(Action::Resume);
         }
+        // It is stopped now, so a SIGCONT that came with this was before.
+        self.job.resume = false;
         self.job.paused_by = Some(signal);
         let terminal_stop = std::mem::take(&mut self.job.terminal_stop);
         actions.push(Action::Tell(Note::Paused(signal)));
@@ -75,6 +77,14 @@ impl Lifecycle {
         if !worked && self.job.paused_by == Some(Signal::TSTP) {
             self.job.paused_by = None;
             actions.push(Action::Resume);
+        }
+    }
+
+    /// Somebody else continued the command: in a shared group the shell does, with us. A SIGCONT from us could come so late that it
+    /// undoes the next Ctrl+Z.
+    pub(super) fn on_continue(&mut self, pid: Pid) {
+        if pid == self.setting.main {
+            self.job.paused_by = None;
         }
     }
 

@@ -18,8 +18,10 @@ pub use spawn::{Launch, SpawnError, current_directory, spawn};
 pub enum Waited {
     /// A child ended, and is reaped now.
     Ended(Pid, End),
-    /// A child was stopped by this signal.
+    /// A child was stopped by this signal, and still is.
     Paused(Pid, Signal),
+    /// A child was continued.
+    Continued(Pid),
     /// Nothing more at the moment.
     Nothing,
     /// There is no child any more, dead or alive.
@@ -33,7 +35,9 @@ pub enum Waited {
 pub fn reap() -> Waited {
     let mut status = 0;
     // SAFETY: the status is written to a whole int.
-    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED | libc::__WALL) };
+    let pid = unsafe {
+        libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED | libc::__WALL)
+    };
     match pid {
         0 => Waited::Nothing,
         -1 if Errno::last() == Errno::ECHILD => Waited::Alone,
@@ -46,6 +50,9 @@ fn decode(pid: Pid, status: libc::c_int) -> Waited {
     let signal = |number: libc::c_int| Signal::from_number(i64::from(number));
     if libc::WIFSTOPPED(status) {
         return signal(libc::WSTOPSIG(status)).map_or(Waited::Nothing, |signal| Waited::Paused(pid, signal));
+    }
+    if libc::WIFCONTINUED(status) {
+        return Waited::Continued(pid);
     }
     let end = if libc::WIFSIGNALED(status) { signal(libc::WTERMSIG(status)).map(End::Killed) } else { None };
     Waited::Ended(pid, end.unwrap_or(End::Exited(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX))))
@@ -218,7 +225,8 @@ pub fn suspend(signal: Signal, whole_group: bool) -> bool {
     // Letting it through for a moment stops us here.
     let Ok(all) = signals::set_mask(SignalSet::ALL.without(signal)) else { return false };
     let _ = signals::set_mask(all);
-    signals::is_pending(Signal::CONT)
+    // The next Ctrl+Z takes a SIGCONT out of the queue that has not been read yet, and is there instead.
+    signals::is_pending(Signal::CONT) || signals::is_pending(signal)
 }
 
 /// Ends ourselves by the signal that ended the command, so that a shell which lets Ctrl+C end its script or loop only when its

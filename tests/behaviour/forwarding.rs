@@ -156,7 +156,7 @@ fn no_term_is_lost_while_the_command_is_being_started(mode: Mode) -> Outcome {
     let mut lost = 0;
     for _ in 0..count {
         // The command ends by itself, soon, so that a lost one is only counted.
-        let running = Init::new(mode).command(["/bin/sleep", "1"]).start();
+        let running = Init::new(mode).command(["/bin/sleep", "5"]).start();
         signal_when_a_child_shows(&running);
         match running.finish().code {
             143 => {}
@@ -171,9 +171,9 @@ fn no_term_is_lost_while_the_command_is_being_started(mode: Mode) -> Outcome {
 fn signal_when_a_child_shows(running: &Running) {
     let init = running.pid();
     let mut rounds = 0_u32;
-    while processes::next_child(init).is_none() && (rounds % 64 != 63 || processes::children(init).is_empty()) {
+    while processes::next_child(init).is_none() && (rounds % 4 != 3 || processes::children(init).is_empty()) {
         rounds += 1;
-        if rounds > 200_000 {
+        if rounds > 100_000 {
             running.fail("watchdog: the command did not show");
         }
         thread::yield_now();

@@ -12,8 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
 use crate::support::{
-    Finished, Init, Mode, TemporaryFolder, WATCHDOG, eventually, fail, find_program, processes, python_program,
-    skip_now,
+    Finished, Init, Mode, TemporaryFolder, eventually, fail, find_program, processes, python_program, skip_now,
 };
 
 /// A private folder for one tree, and the names of everything that its command line may need.
@@ -117,7 +116,7 @@ impl Place {
 
     /// An init to be started here.
     pub(crate) fn init(&self, mode: Mode) -> Init {
-        let init = Init::new(mode).watchdog(2 * WATCHDOG).current_dir(self.folder.path());
+        let init = Init::new(mode).current_dir(self.folder.path());
         self.environment().into_iter().fold(init, |init, (name, value)| init.env(name, value))
     }
 

@@ -192,6 +192,22 @@ impl Terminal {
         }
     }
 
+    /// Presses the keys again and again until the text appears: a key that comes between two steps of the shell gets lost.
+    pub(crate) fn press_until(&mut self, keys: &str, text: &str) {
+        while !self.transcript[self.seen..].contains(text) {
+            assert!(self.is_in_time(), "{text:?} did not appear\n{}", self.describe());
+            self.press(keys);
+            let patience = Instant::now() + Duration::from_millis(200);
+            while !self.transcript[self.seen..].contains(text) {
+                let left = patience.saturating_duration_since(Instant::now());
+                if !self.master.as_ref().is_some_and(|master| wait_readable(master, left)) || !self.read_more(None) {
+                    break;
+                }
+            }
+        }
+        self.wait_for(text);
+    }
+
     /// Waits for the text and the end of its line, and returns that line.
     pub(crate) fn wait_for_line(&mut self, text: &str) -> String {
         let before = self.wait_for(text);

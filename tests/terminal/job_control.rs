@@ -9,6 +9,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ctrl_z_stops_the_job_and_fg_revives_it_with_its_input,
         ctrl_z_and_fg_work_many_times,
         ctrl_z_and_fg_work_many_times_below_a_script,
+        ctrl_z_right_after_fg_does_not_hang_the_terminal,
         ctrl_z_and_fg_work_for_a_bash_script,
         ctrl_z_and_fg_work_for_a_dash_script,
         ctrl_z_and_fg_work_for_a_shell_as_the_command,
@@ -104,6 +105,24 @@ fn ctrl_z_and_fg_work_many_times_below_a_script(under: Under) {
     }
     terminal.type_line("exit 7");
     expect_status(&mut terminal, "9");
+}
+
+/// The key may reach the job before the job goes on. One more press has to do, whatever was lost.
+fn ctrl_z_right_after_fg_does_not_hang_the_terminal(under: Under) {
+    let mut terminal = Terminal::shell();
+    terminal.run(&under.wrap("app input=stdin"));
+    terminal.press(CTRL_Z);
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    for _ in 0..200 {
+        terminal.type_line("fg");
+        terminal.wait_until("the job has the terminal", || terminal.foreground_group() != Some(terminal.leader()));
+        terminal.press_until(CTRL_Z, "Stopped");
+        terminal.wait_for_prompt();
+    }
+    terminal.type_line("fg");
+    terminal.type_line("exit 7");
+    expect_status(&mut terminal, "7");
 }
 
 fn ctrl_z_and_fg_work_for_a_bash_script(under: Under) {
