@@ -15,7 +15,7 @@ pub struct Surroundings {
     pub leads_group: bool,
     /// Whether another process is in graceinit's group; `None` where /proc does not tell.
     pub has_company: Option<bool>,
-    /// stdout is a pipe: the rest of a pipeline may be about to join the group.
+    /// stdout or stderr is a pipe: the rest of a pipeline may be about to join the group.
     pub writes_to_pipe: bool,
 }
 

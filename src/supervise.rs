@@ -114,7 +114,7 @@ fn surroundings(init: Pid, terminal: Option<&Terminal>) -> Surroundings {
         leads_group: group == init,
         // Only the terminal makes it matter, and reading /proc takes time.
         has_company: terminal.and_then(|_| if group == Pid(0) { Some(true) } else { proc::has_company(init, group) }),
-        writes_to_pipe: tty::stdout_is_pipe(),
+        writes_to_pipe: tty::writes_to_pipe(),
     }
 }
 

@@ -93,14 +93,13 @@ pub fn leads_session() -> bool {
     getsid(None).is_ok_and(|session| session == getpid())
 }
 
-/// Whether stdout is a pipe.
+/// Whether stdout or stderr is a pipe.
 #[must_use]
-pub fn stdout_is_pipe() -> bool {
-    if !fds::is_open(1) {
-        return false;
-    }
-    // SAFETY: it is open, and this program does not close it.
-    let fd = unsafe { BorrowedFd::borrow_raw(1) };
-    let file = fd.try_clone_to_owned().map(std::fs::File::from);
-    file.and_then(|file| file.metadata()).is_ok_and(|data| data.file_type().is_fifo())
+pub fn writes_to_pipe() -> bool {
+    (1..=2).filter(|&number| fds::is_open(number)).any(|number| {
+        // SAFETY: it is open, and this program closes neither 1 nor 2.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        let file = fd.try_clone_to_owned().map(std::fs::File::from);
+        file.and_then(|file| file.metadata()).is_ok_and(|data| data.file_type().is_fifo())
+    })
 }

@@ -46,9 +46,12 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 pub(crate) fn tests() -> Vec<Test> {
-    let mut tests = both_modes![nginx_told_to_quit_answers_the_request_in_flight, redis_saves_its_data];
-    tests.extend(both_modes![postgres_lets_the_running_query_and_its_session_finish]);
-    tests
+    both_modes![
+        nginx_told_to_quit_answers_the_request_in_flight,
+        nginx_asked_with_quit_answers_the_request_in_flight,
+        redis_saves_its_data,
+        postgres_lets_the_running_query_and_its_session_finish,
+    ]
 }
 
 fn web_servers() -> Vec<Row> {
@@ -184,19 +187,29 @@ fn databases_and_others() -> Vec<Row> {
     ]
 }
 
-/// TERM is nginx's fast stop, which drops requests, whoever sends it: QUIT is asked for by the image's STOPSIGNAL, or `-s`.
+/// TERM is nginx's fast stop, which drops requests, whoever sends it.
 fn nginx_told_to_quit_answers_the_request_in_flight(mode: Mode) -> Outcome {
+    nginx_answers(mode, &["--signal", "QUIT"], libc::SIGTERM)
+}
+
+/// Its image has STOPSIGNAL QUIT: only passed on, it works as well.
+fn nginx_asked_with_quit_answers_the_request_in_flight(mode: Mode) -> Outcome {
+    nginx_answers(mode, &[], libc::SIGQUIT)?;
+    nginx_answers(mode, &["--stop-on", "TERM,INT,QUIT"], libc::SIGQUIT)
+}
+
+fn nginx_answers(mode: Mode, options: &[&str], signal: i32) -> Outcome {
     let place = Place::new();
     place.write("nginx.conf", NGINX);
     place.write("page", &"x".repeat(100_000));
     let command = place.command(&["nginx", "-c", "{dir}/nginx.conf"]);
-    let running = place.init(mode).options(["--grace", "20s", "--signal", "QUIT"]).command(command).start();
+    let running = place.init(mode).options(["--grace", "20s"]).options(options).command(command).start();
     running.wait_for_stderr("start worker process ");
     let mut stream = eventually("nginx listens", || UnixStream::connect(place.socket()).ok());
     stream.write_all(b"GET /page HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = vec![0; 1000];
     stream.read_exact(&mut answer)?;
-    running.signal(libc::SIGTERM);
+    running.signal(signal);
     stream.read_to_end(&mut answer)?;
     running.finish().check_code(0).check_stderr_lacks("SIGKILL to");
     assert!(answer.len() > 100_000, "only {} bytes of the page came", answer.len());
