@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::running::{Finished, Running};
 use super::{Mode, Peer, fail, find_program, init_under_test, peer, processes, skip_now, watchdog};
@@ -225,8 +225,11 @@ impl Init {
         // A command that stops may make the init stop its whole group: the tests must not be in it.
         command.process_group(0);
         inherit(&mut command, closed, &self.descriptors, self.ignored, self.blocked);
+        // Before the spawn, so that what is measured from here is never shorter than what happened.
+        let started = Instant::now();
         let child = command.spawn().unwrap_or_else(|error| fail(format!("{}: {error}", words[0].to_string_lossy())));
-        let mut running = Running::new(child, self.mode, mark, self.watchdog, self.leftovers_are_fine, kept_open);
+        let mut running =
+            Running::new(child, started, self.mode, mark, self.watchdog, self.leftovers_are_fine, kept_open);
         running.find_init(&awaited);
         running
     }

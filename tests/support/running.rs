@@ -66,6 +66,7 @@ pub struct Running {
 impl Running {
     pub(super) fn new(
         mut child: Child,
+        started: Instant,
         mode: Mode,
         mark: String,
         watchdog: Duration,
@@ -91,7 +92,6 @@ impl Running {
                 waiting.note(|heard| heard.exit = Some(status));
             }
         });
-        let started = Instant::now();
         Self {
             mode,
             mark,

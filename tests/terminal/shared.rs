@@ -71,7 +71,9 @@ fn a_pager_behind_the_messages_of_the_command_reads_the_keys(under: Under) {
         terminal.wait_until_gone(pager.pid);
         terminal.press(CTRL_C);
         terminal.wait_for_prompt();
-        assert_eq!("130 7", terminal.ask("echo ${PIPESTATUS[*]}"), "{}", terminal.describe());
+        // 141: the pager was gone before the command had said that it is ready.
+        let codes = terminal.ask("echo ${PIPESTATUS[*]}");
+        assert!(["130 7", "141 7"].contains(&codes.as_str()), "{codes}: {}", terminal.describe());
     }
 }
 
