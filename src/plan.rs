@@ -180,13 +180,20 @@ impl Plan {
     }
 }
 
-/// The first wave: from the main process downwards, the topmost of each branch that handles the stop (rules 1 to 3). If
-/// nobody does, the whole group and everything else at once (rules 10 and 5).
+/// The first wave: from the main process downwards, the topmost of each branch that handles the stop (rules 1 to 3). If nobody
+/// does, every other branch is stopped at once as well (rule 5); and if nobody does anywhere, the group gets the signal as it is
+/// (rule 10).
 #[must_use]
 pub fn first(request: &Request<'_>) -> Plan {
-    let plan = Search::new(request, &[request.main], Aim::Stop, Start::AtOnce).act();
-    if plan.has_leader() {
-        return plan;
+    // Without a main process (it is dead and not reaped yet) what it left behind stands for it.
+    let of_main = Search::new(request, &[request.main], Aim::Stop, Start::AtOnce).act();
+    if of_main.has_leader() {
+        return of_main;
+    }
+    let everywhere = rest(request);
+    if everywhere.has_leader() {
+        // A killpg would reach workers of an adopted master, too.
+        return everywhere;
     }
     let mut plan = whole_group(request);
     let mut history = request.history.clone();

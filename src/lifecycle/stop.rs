@@ -220,7 +220,10 @@ impl Lifecycle {
             Phase::Running => {
                 let grace = self.policy.grace.unwrap_or(ENDLESS_REST);
                 let signal = self.policy.signal;
-                self.stop = Some(Stop::new(now, signal.unwrap_or(Signal::TERM), signal.is_none(), Some(grace)));
+                let mut stop = Stop::new(now, signal.unwrap_or(Signal::TERM), signal.is_none(), Some(grace));
+                // Rule 16: the platform's TERM has reached everybody, and the main process sooner than us.
+                stop.broadcast = self.policy.broadcast != Broadcast::Never && end == End::Killed(Signal::TERM);
+                self.stop = Some(stop);
             }
             Phase::Draining { .. } => {}
             Phase::Stopping | Phase::Sweeping | Phase::Killing | Phase::Done => return,

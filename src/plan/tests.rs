@@ -314,6 +314,13 @@ fn who_is_told_first() {
             "2 INT, 9 INT",
         ),
         (
+            "an adopted master in the command's group keeps its workers",
+            vec![p(2, 1, "sleep"), server(8, 1), p(9, 8, "worker").catches("TERM")],
+            "2 TERM, 8 TERM",
+            "2 INT, 8 INT",
+        ),
+        ("the main process is dead and not reaped yet", vec![server(8, 1), server(9, 8)], "8 TERM", "8 INT"),
+        (
             "somebody handles it: a daemon of another session waits",
             vec![server(2, 1), p(9, 1, "epmd").group(9)],
             "2 TERM",

@@ -46,15 +46,20 @@ pub(super) fn fill(snapshot: &mut Snapshot, readable: bool) {
 }
 
 /// fork(3), posix_spawn(3) and dash block every signal for a moment while they start a program: that says nothing about what
-/// the process does with them.
+/// the process does with them. One that always blocks them all (another graceinit) sleeps; those do not.
 fn look_again(snapshot: &mut Snapshot, buffer: &mut Buffer) {
-    const MOMENT: Duration = Duration::from_millis(2);
-    let blocks_all = |process: &&mut Process| {
-        let unusual = [Signal::SEGV, Signal::ILL, Signal::FPE, Signal::TERM, Signal::INT];
-        process.dispositions.is_some_and(|does| unusual.iter().all(|&signal| does.blocked.contains(signal)))
-    };
-    let mut blocking = snapshot.processes_mut().iter_mut().filter(blocks_all).peekable();
-    if blocking.peek().is_some() {
+    const MOMENT: Duration = Duration::from_millis(5);
+    const TIMES: usize = 10;
+    for _ in 0..TIMES {
+        let starts_a_program = |process: &&mut Process| {
+            let unusual = [Signal::SEGV, Signal::ILL, Signal::FPE, Signal::TERM, Signal::INT];
+            let blocks_all = |does: Dispositions| unusual.iter().all(|&signal| does.blocked.contains(signal));
+            process.state != b'S' && process.dispositions.is_some_and(blocks_all)
+        };
+        let mut blocking = snapshot.processes_mut().iter_mut().filter(starts_a_program).peekable();
+        if blocking.peek().is_none() {
+            return;
+        }
         signals::pause(MOMENT);
         for process in blocking {
             fill_from_status(process, true, buffer);
@@ -95,6 +100,8 @@ fn fill_from_status(process: &mut Process, readable: bool, buffer: &mut Buffer) 
         return owner;
     }
     let set = |name: &str| line_of(status, name).and_then(|text| u64::from_str_radix(text, 16).ok()).map(SignalSet);
+    // The stat line was read a little earlier.
+    process.state = line_of(status, "State:").and_then(|text| text.bytes().next()).unwrap_or(process.state);
     let (Some(blocked), Some(ignored), Some(caught)) = (set("SigBlk:"), set("SigIgn:"), set("SigCgt:")) else {
         process.dispositions = None;
         return owner;
