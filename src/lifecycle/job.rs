@@ -36,7 +36,10 @@ impl Lifecycle {
             }
             // Typed in the moment before the command's group got the terminal.
             Placement::OwnGroup { .. } => {
-                if key {
+                if received.signal == Signal::TSTP && self.job.paused_by.is_some() {
+                    // Ctrl+Z right after `fg`: it took the SIGCONT out of our queue that would have revived the command.
+                    actions.push(Action::Suspend { signal: Signal::TSTP, whole_group: false });
+                } else if key {
                     actions.push(Action::DeliverToGroup(received.signal));
                 }
                 key

@@ -4,7 +4,9 @@ use std::env;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Failure, Init, Mode, NONE, Outcome, Running, Test, both_modes, eventually, fixture, processes};
+use crate::support::{
+    Failure, Init, Mode, NONE, Outcome, Running, Test, both_modes, eventually, fixture, processes, watchdog,
+};
 
 /// Those that ask to stop are sent last: what follows them is a stop.
 const STOP_REQUESTS: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
@@ -153,11 +155,14 @@ fn signals_that_nobody_handles_act_on_the_command(mode: Mode) -> Outcome {
 /// The window between fork and exec is where other inits lose them. `GRACEINIT_TEST_EARLY_TERMS=10000` for the full count.
 fn no_term_is_lost_while_the_command_is_being_started(mode: Mode) -> Outcome {
     let count = env::var("GRACEINIT_TEST_EARLY_TERMS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
-    let mut lost = 0;
-    for _ in 0..count {
+    let (mut sent, mut lost) = (0, 0);
+    while sent < count {
         // The command ends by itself, soon, so that a lost one is only counted.
         let running = Init::new(mode).command(["/bin/sleep", "5"]).start();
-        signal_when_a_child_shows(&running);
+        if !signal_when_a_child_shows(&running) {
+            continue;
+        }
+        sent += 1;
         match running.finish().code {
             143 => {}
             0 => lost += 1,
@@ -168,14 +173,17 @@ fn no_term_is_lost_while_the_command_is_being_started(mode: Mode) -> Outcome {
     Ok(())
 }
 
-/// Returns whether the signal was sent: on a busy machine the command may have come and gone.
+/// Returns whether it was sent: on a busy machine the command may have come and gone.
 fn signal_when_a_child_shows(running: &Running) -> bool {
     let init = running.pid();
     let mut rounds = 0_u32;
     while processes::next_child(init).is_none() && (rounds % 4 != 3 || processes::children(init).is_empty()) {
         rounds += 1;
-        if rounds % 1000 == 0 && running.has_ended() {
+        if running.has_ended() {
             return false;
+        }
+        if running.started().elapsed() > watchdog() {
+            running.fail("watchdog: the command did not show");
         }
         thread::yield_now();
     }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -526,24 +525,26 @@ pub(crate) fn parse_counts(line: &str) -> BTreeMap<String, u32> {
         .collect()
 }
 
-/// A directory, to be first in PATH, with two programs: `graceinit`, which is the init under test, and `app`, which is this test binary.
+/// A directory, to be first in PATH, with two programs: `graceinit`, which is the init under test, and `app`, which is this test
+/// binary. It is removed when the tests end.
 pub(crate) fn program_directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(|| {
-        let programs = [("graceinit", init_under_test()), (tty_app::NAME, std::env::current_exe().unwrap())];
-        let mut hasher = DefaultHasher::new();
-        programs.hash(&mut hasher);
-        // SAFETY: getuid can't fail.
-        let user = unsafe { libc::getuid() };
-        let directory = std::env::temp_dir().join(format!("graceinit-tests-{user}-{:x}", hasher.finish()));
-        std::fs::create_dir_all(&directory).unwrap();
-        for (name, program) in programs {
-            let program = program.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-            match std::os::unix::fs::symlink(&program, directory.join(name)) {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{name}: {error}"),
-                _ => assert_eq!(program, directory.join(name).canonicalize().unwrap()),
-            }
+    extern "C" fn remove() {
+        if let Some(directory) = DIRECTORY.get() {
+            let _ = std::fs::remove_dir_all(directory);
         }
+    }
+    DIRECTORY.get_or_init(|| {
+        let directory = std::env::temp_dir().join(format!("graceinit-programs-{}", std::process::id()));
+        // Left by one that was killed and had the same pid.
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).unwrap();
+        for (name, program) in [("graceinit", init_under_test()), (tty_app::NAME, std::env::current_exe().unwrap())] {
+            let program = program.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+            std::os::unix::fs::symlink(program, directory.join(name)).unwrap();
+        }
+        // SAFETY: the function does not unwind into C.
+        unsafe { libc::atexit(remove) };
         directory
     })
 }
