@@ -373,7 +373,7 @@ impl Lifecycle {
 
     fn finish(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.phase = Phase::Done;
-        if let Some(stop) = self.stop.as_ref().filter(|stop| stop.was_asked) {
+        if let Some(stop) = self.stop.as_ref().filter(|stop| stop.is_known) {
             actions.push(Action::Tell(Note::Finished {
                 code: self.exit_code(),
                 after: now.saturating_sub(stop.asked_at),

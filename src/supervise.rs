@@ -1,6 +1,7 @@
 //! The loop: kernel -> event -> step -> action -> kernel. It knows both sides, reads the clock, and decides nothing.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -88,6 +89,7 @@ pub fn run(config: Config, inherited: Inherited) -> Result<Exit> {
         directory,
         lifecycle,
         watched: Vec::new(),
+        refused: BTreeSet::new(),
         more: false,
     };
     if let Err(error) = moved {
@@ -129,6 +131,8 @@ struct Supervisor {
     directory: Option<CString>,
     lifecycle: Lifecycle,
     watched: Vec<(Pid, OwnedFd)>,
+    /// Whom we may not signal, as far as it was told.
+    refused: BTreeSet<(Identity, Signal)>,
     /// Children may be waiting to be reaped although no SIGCHLD is.
     more: bool,
 }
@@ -214,7 +218,7 @@ impl Supervisor {
             Action::Watch(identities) => return vec![Event::Watching(self.watch(&identities))],
             Action::StartPreStop => return vec![Event::PreStopStarted(self.start_pre_stop())],
             Action::Suspend { signal, whole_group } => {
-                return vec![Event::Suspended(child::suspend(signal, whole_group))];
+                return vec![Event::Suspended(child::suspend(self.setting.main, signal, whole_group))];
             }
             Action::DeliverToGroup(signal) => self.deliver_to_group(signal),
             // ESRCH: nobody is left, which is what was wanted.
@@ -256,7 +260,11 @@ impl Supervisor {
             Ok(true) => None,
             Ok(false) => Some(Event::Changed(order.identity)),
             Err(error) => {
-                self.tell(&Note::failed(format!("cannot send {} to pid {}", order.signal, order.identity.pid), &error));
+                // SIGKILL is tried again and again.
+                if self.refused.insert((order.identity, order.signal)) {
+                    let what = format!("cannot send {} to pid {}", order.signal, order.identity.pid);
+                    self.tell(&Note::failed(what, &error));
+                }
                 None
             }
         }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::{Action, Lifecycle, Phase, Purpose};
+use crate::placement::Placement;
 use crate::plan::Order;
 use crate::process::{Identity, Snapshot};
 use crate::report::Note;
@@ -41,6 +42,12 @@ impl Lifecycle {
         } else if snapshot.is_none() {
             actions.push(Action::DeliverToGroup(Signal::KILL));
         } else {
+            // A process that forks and exits all the time has moved on before its pid is signalled, but not out of its group, where
+            // a fork with a signal pending is started anew (kernel/fork.c).
+            let has_own_group = matches!(self.setting.placement, Placement::OwnGroup { .. });
+            if has_own_group && left.iter().any(|process| process.group == self.setting.group) {
+                actions.push(Action::DeliverToGroup(Signal::KILL));
+            }
             // Processes that were not there a moment ago: something forks as fast as it is killed. Stop what turns up until
             // no new one does, then kill them all.
             let forks = !first && !news.is_empty();

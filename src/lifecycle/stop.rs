@@ -31,6 +31,8 @@ pub(super) struct Stop {
     pub(super) asked_at: Duration,
     /// Somebody asked for it; else the main process ended by itself.
     pub(super) was_asked: bool,
+    /// The user has been told that it began.
+    pub(super) is_known: bool,
     signal: Signal,
     translate: bool,
     broadcast: bool,
@@ -71,6 +73,7 @@ impl Stop {
         Self {
             asked_at: now,
             was_asked: false,
+            is_known: false,
             signal,
             translate,
             broadcast: false,
@@ -131,6 +134,7 @@ impl Lifecycle {
         let fixed = policy.signal.or(mapped);
         let mut stop = Stop::new(now, fixed.unwrap_or(natural), fixed.is_none(), policy.grace);
         stop.was_asked = true;
+        stop.is_known = true;
         let broadcast = match policy.broadcast {
             Broadcast::Never => false,
             Broadcast::Always => true,
@@ -287,6 +291,7 @@ impl Lifecycle {
         }
         self.in_charge.retain(|_, order| snapshot.has(order.identity));
         let request = self.request(snapshot, stop.signal, stop.translate, stop.broadcast, &self.history);
+        let mut is_known = stop.is_known;
         let mut plan = match (purpose, self.policy.to) {
             (Purpose::First, Whom::Auto) => plan::first(&request),
             (Purpose::First, Whom::Main) => plan::main_only(&request),
@@ -298,9 +303,10 @@ impl Lifecycle {
             (Purpose::LastCall, _) => plan::last_call(&request),
             (Purpose::Forward(_) | Purpose::Kill, _) => return,
         };
-        let left_behind = purpose == Purpose::Rest && !stop.was_asked && self.history.told.is_empty();
-        if let Some(end) = self.main_end.filter(|_| left_behind && !plan.orders.is_empty()) {
+        let left_behind = purpose == Purpose::Rest && !snapshot.processes().is_empty();
+        if let Some(end) = self.main_end.filter(|_| left_behind && !stop.is_known) {
             actions.push(Action::Tell(Note::LeftBehind(end)));
+            is_known = true;
         }
         if !plan.orders.is_empty() {
             actions.push(Action::Tell(Note::sent(snapshot, &plan.orders, None)));
@@ -315,6 +321,9 @@ impl Lifecycle {
         self.in_charge.extend(leaders.map(|order| (order.identity.pid, *order)));
         let news = self.in_charge.len() > before;
         self.deliver(plan, None, actions);
+        if let Some(stop) = &mut self.stop {
+            stop.is_known = is_known;
+        }
         self.after_wave(purpose, news, now, actions);
     }
 

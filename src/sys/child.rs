@@ -213,20 +213,41 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
-/// Stops ourselves with `signal`, and with `whole_group` everybody else in our group too. Returns after a SIGCONT, with `true`;
-/// or at once with `false`, where the kernel refuses because nobody could revive us (an orphaned group, PID 1).
+/// Stops ourselves with `signal`, as the command was stopped, and with `whole_group` everybody else in our group too. Returns
+/// after a SIGCONT, with `true`; or at once with `false`, where the kernel refuses because nobody could revive us (an orphaned
+/// group, PID 1).
 #[must_use]
-pub fn suspend(signal: Signal, whole_group: bool) -> bool {
+pub fn suspend(command: Pid, signal: Signal, whole_group: bool) -> bool {
+    // A stop signal takes a SIGCONT that waits out of the queue, and the other way round (signal(7)).
+    if signals::is_pending(Signal::CONT) {
+        return true;
+    }
     if whole_group {
         // We block it like every signal: for ourselves it stays in the queue, and is thrown away there as our own.
         let _ = kill(0, signal);
     }
     let _ = kill(super::tty::own_pid().0, signal);
+    // A SIGCONT that comes from here on wins. Did it come before, for the whole job? Then the command runs again.
+    if was_continued(command) {
+        return true;
+    }
     // Letting it through for a moment stops us here.
     let Ok(all) = signals::set_mask(SignalSet::ALL.without(signal)) else { return false };
     let _ = signals::set_mask(all);
     // The next Ctrl+Z takes a SIGCONT out of the queue that has not been read yet, and is there instead.
     signals::is_pending(Signal::CONT) || signals::is_pending(signal)
+}
+
+/// Whether a child that was stopped runs again; the news is left for `reap`.
+fn was_continued(child: Pid) -> bool {
+    let Ok(id) = libc::id_t::try_from(child.0) else { return false };
+    // SAFETY: all zeroes is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes one siginfo_t to the place given.
+    let asked = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) };
+    // SAFETY: after waitid the field is the pid, or 0 for nothing to tell.
+    asked == 0 && unsafe { info.si_pid() } == child.0
 }
 
 /// Ends ourselves by the signal that ended the command, so that a shell which lets Ctrl+C end its script or loop only when its
