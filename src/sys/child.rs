@@ -222,14 +222,15 @@ pub fn suspend(command: Pid, signal: Signal, whole_group: bool) -> bool {
     if signals::is_pending(Signal::CONT) {
         return true;
     }
-    if whole_group {
-        // We block it like every signal: for ourselves it stays in the queue, and is thrown away there as our own.
-        let _ = kill(0, signal);
-    }
+    // The terminal stops the whole group, the command first: its signal for us may have come only now.
+    let whole_group = whole_group && !signals::is_pending(signal);
     let _ = kill(super::tty::own_pid().0, signal);
     // A SIGCONT that comes from here on wins. Did it come before, for the whole job? Then the command runs again.
     if was_continued(command) {
         return true;
+    }
+    if whole_group {
+        let _ = kill(0, signal);
     }
     // Letting it through for a moment stops us here.
     let Ok(all) = signals::set_mask(SignalSet::ALL.without(signal)) else { return false };
