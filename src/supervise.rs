@@ -96,7 +96,8 @@ pub fn run(config: Config, inherited: Inherited) -> Result<Exit> {
         supervisor.tell(&Note::failed("cannot change to /".to_owned(), &error));
     }
     let code = supervisor.stay();
-    if let Some(terminal) = supervisor.terminal.as_ref().filter(|_| with_terminal) {
+    // Also where it got it later, by `fg`.
+    if let Some(terminal) = supervisor.terminal.as_ref().filter(|_| placement != Placement::Shared) {
         terminal.take_back_from(main);
     }
     Ok(match supervisor.lifecycle.ended_by_itself() {
