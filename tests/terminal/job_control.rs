@@ -44,11 +44,7 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// With a job at the prompt that was stopped: it is shown as stopped, `fg` revives it, it gets its input and Ctrl+C, and its end is the shell's.
 fn expect_stop_and_revival(terminal: &mut Terminal, app: &App) {
-    terminal.press(CTRL_Z);
-    terminal.wait_for("Stopped");
-    terminal.wait_for_prompt();
-    // The shell knows of its own children only: below a script the command may still be on its way, and read what is typed next.
-    terminal.wait_until_stopped(app.pid);
+    stop_by_key(terminal, app);
     let jobs = terminal.ask("jobs -l");
     assert!(jobs.contains("Stopped") && !jobs.contains("signal"), "jobs: {jobs}\n{}", terminal.describe());
     terminal.type_line("fg");
@@ -58,6 +54,14 @@ fn expect_stop_and_revival(terminal: &mut Terminal, app: &App) {
     terminal.wait_for("in the foreground");
     terminal.press(CTRL_C);
     terminal.wait_for_line("got INT");
+}
+
+fn stop_by_key(terminal: &mut Terminal, app: &App) {
+    terminal.press(CTRL_Z);
+    terminal.wait_for("Stopped");
+    terminal.wait_for_prompt();
+    // The shell knows of its own children only: below a script the command may still be on its way, and read what is typed next.
+    terminal.wait_until_stopped(app.pid);
 }
 
 fn expect_status(terminal: &mut Terminal, status: &str) {
@@ -95,10 +99,7 @@ fn ctrl_z_and_fg_work_many_times_below_a_script(under: Under) {
     let mut terminal = Terminal::shell();
     let app = terminal.run(&format!("bash -c '{}; exit 9'", under.wrap("app input=stdin")));
     for _ in 0..300 {
-        terminal.press(CTRL_Z);
-        terminal.wait_for("Stopped");
-        terminal.wait_for_prompt();
-        terminal.wait_until_stopped(app.pid);
+        stop_by_key(&mut terminal, &app);
         terminal.type_line("fg");
         terminal.type_line("hello");
         terminal.wait_for("read hello");
@@ -269,10 +270,7 @@ fn a_background_pipeline_works_after_fg(under: Under) {
     terminal.type_line("hello");
     terminal.wait_for("read hello");
     // No Ctrl+C: the other end may not have come to ignoring it.
-    terminal.press(CTRL_Z);
-    terminal.wait_for("Stopped");
-    terminal.wait_for_prompt();
-    terminal.wait_until_stopped(app.pid);
+    stop_by_key(&mut terminal, &app);
     terminal.type_line("fg");
     terminal.type_line("hello again");
     terminal.wait_for("read hello again");
