@@ -90,6 +90,7 @@ pub fn run(config: Config, inherited: Inherited) -> Result<Exit> {
         lifecycle,
         watched: Vec::new(),
         refused: BTreeSet::new(),
+        group_is_gone: false,
         more: false,
     };
     if let Err(error) = moved {
@@ -134,6 +135,8 @@ struct Supervisor {
     watched: Vec<(Pid, OwnedFd)>,
     /// Whom we may not signal, as far as it was told.
     refused: BTreeSet<(Identity, Signal)>,
+    /// The command's group had no member any more: its id may be another group's by now.
+    group_is_gone: bool,
     /// Children may be waiting to be reaped although no SIGCHLD is.
     more: bool,
 }
@@ -281,7 +284,9 @@ impl Supervisor {
 
     fn deliver_to_group(&mut self, signal: Signal) {
         let main = self.setting.main;
-        let mut result = if self.has_own_group() { child::signal_group(self.setting.group, signal) } else { Ok(false) };
+        let can_have_members = self.has_own_group() && !self.group_is_gone;
+        let mut result = if can_have_members { child::signal_group(self.setting.group, signal) } else { Ok(false) };
+        self.group_is_gone |= matches!(result, Ok(false)) && !self.lifecycle.main_is_unreaped();
         // A shared group, or a command that has left its own.
         if matches!(result, Ok(false)) && self.lifecycle.main_is_unreaped() {
             result = child::signal_child(main, signal, None).map(|()| true);

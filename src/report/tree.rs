@@ -71,3 +71,55 @@ fn handles(process: &Process) -> String {
     let said: Vec<String> = known.into_iter().filter_map(|(signal, name)| of(signal, name)).collect();
     if said.is_empty() { "handles nothing".to_owned() } else { said.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{self, History, Request};
+    use crate::process::{Dispositions, Pid};
+
+    fn process(pid: i32, parent: i32, name: &str, caught: &[Signal]) -> Process {
+        let mut process = Process::new(Pid(pid), Pid(parent), 1);
+        process.name = name.as_bytes().into();
+        process.executable = Some(name.as_bytes().into());
+        let caught = caught.iter().copied().collect();
+        process.dispositions = Some(Dispositions { caught, ..Dispositions::default() });
+        process
+    }
+
+    #[test]
+    fn each_process_stands_below_its_parent_with_what_it_handles_what_it_is_sent_and_why() {
+        let snapshot = Snapshot::of(vec![
+            process(2, 1, "dash", &[Signal::INT]),
+            process(5, 2, "python3", &[Signal::INT]),
+            process(4, 2, "server", &[Signal::TERM, Signal::INT]),
+            process(3, 5, "worker", &[]),
+        ]);
+        let history = History::default();
+        let plan = plan::first(&Request {
+            snapshot: &snapshot,
+            init: Pid(1),
+            main: Pid(2),
+            group: Pid(2),
+            signal: Signal::TERM,
+            translate: true,
+            shield: false,
+            broadcast: false,
+            history: &history,
+        });
+        let expected = [
+            "  2 dash [INT caught] held (rule 3)",
+            "    4 server [TERM caught, INT caught] SIGTERM (rule 1: handles it)",
+            "    5 python3 [INT caught] SIGINT (rule 1: handles it)",
+            "      3 worker [handles nothing] left to the one above (rule 2)",
+        ];
+        assert_eq!(draw(&snapshot, &plan), expected);
+    }
+
+    #[test]
+    fn ten_thousand_processes_do_not_fill_the_log() {
+        let crowd = (2..10_002).map(|pid| process(pid, 1, "worker", &[])).collect();
+        let lines = draw(&Snapshot::of(crowd), &Plan::default());
+        assert_eq!((lines.len(), lines.last().map(String::as_str)), (101, Some("  ... 10000 processes in all")));
+    }
+}
